@@ -1,0 +1,284 @@
+"""The frozen latent diffusion model: image -> latents -> noisy latents -> one UNet pass -> taps (paper Sec. 3.2, 5.1).
+
+Any diffusers checkpoint of the SD 1.x, 2.x or XL family. What the UNet predicts (noise or velocity) does not matter
+here: its inside is read and its prediction is never computed.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from sketchfusion.backbones.base import DenoisingBackbone, Injection
+from sketchfusion.backbones.loading import StockModel, load_diffuser
+from sketchfusion.backbones.noise import gaussian, noise_samples
+from sketchfusion.backbones.prompts import PromptEmbeds, encode_prompt
+from sketchfusion.backbones.unet import check_names, drop_blocks_after, named_blocks, visiting
+from sketchfusion.backbones.weights import fingerprint, resolve
+from sketchfusion.config import DiffusionConfig, digest
+from sketchfusion.errors import ConfigError, WeightsUnavailable
+from sketchfusion.features import FeatureInfo, FeaturePyramid
+from sketchfusion.images import InputSpec
+
+UNET_PATTERNS = ("unet/config.json", "unet/*.safetensors", "unet/*.index.json")
+VAE_PATTERNS = ("vae/config.json", "vae/*.safetensors", "config.json", "*.safetensors")
+PATTERNS = ("model_index.json", "scheduler/*.json", "tokenizer*/*", "text_encoder*/config.json",
+            "text_encoder*/*.safetensors", "text_encoder*/*.index.json", *UNET_PATTERNS, *VAE_PATTERNS[:2])
+
+Latents = Callable[[Any], Tensor]
+POSTERIOR: dict[str, tuple[Latents, Latents]] = {  # VAE class -> (mean, standard deviation) of what it encodes to
+    "AutoencoderKL": (lambda encoded: encoded.latent_dist.mean, lambda encoded: encoded.latent_dist.std),
+    "AutoencoderTiny": (lambda encoded: encoded.latents, lambda encoded: torch.zeros_like(encoded.latents)),
+}
+
+
+class LatentDiffusion(DenoisingBackbone):
+    """Taps of a stock UNet at chosen timesteps, averaged over noise samples."""
+
+    folder: Path | None = None  # the checkpoint, where it was loaded from one
+    prompt_hidden: Tensor
+    prompt_pooled: Tensor | None
+
+    def __init__(self, unet: StockModel, vae: StockModel, alphas_cumprod: Tensor, prompt: PromptEmbeds,
+                 config: DiffusionConfig, *, taps: Sequence[str], canvas_size: int, identity: str = "") -> None:
+        """
+        Args:
+            unet, vae: stock diffusers models; the UNet's blocks after the last tap are dropped.
+            alphas_cumprod: (steps,) of the checkpoint's noise schedule.
+            prompt: the encoded prompt that every pass is conditioned on.
+            taps: the blocks whose (injected) outputs are wanted.
+            canvas_size: side in pixels of the canvases that will come.
+        Raises:
+            ConfigError: an unknown tap or timestep, a VAE that is not supported, or a canvas that is too small.
+        """
+        super().__init__()
+        self.config, self.identity, self.timesteps, self.taps = config, identity, config.timesteps, tuple(taps)
+        self.unet, self.vae = unet, vae
+        self.input_spec = InputSpec(canvas_size, value_range=config.value_range)
+        self._check(len(alphas_cumprod))
+        self.alphas_cumprod = [float(value) for value in alphas_cumprod]  # no buffer: half precision would blunt it
+        self._condition_on(prompt)
+        order = list(named_blocks(unet))
+        check_names(set(taps), order, "aggregation.taps")
+        kept = drop_blocks_after(unet, max(taps, key=order.index))
+        self.blocks = block_infos(unet, kept, canvas_size, self.latent_stride)
+        self._hooks_lock = threading.Lock()  # hooks belong to the module: one pass at a time may hold them
+        self.freeze()
+
+    @classmethod
+    def from_config(cls, config: DiffusionConfig, *, taps: Sequence[str], canvas_size: int) -> LatentDiffusion:
+        """Load the first of the configured places that has weights.
+
+        Raises:
+            WeightsUnavailable: nowhere found, or the files do not hold all weights.
+            ConfigError: see ``__init__``.
+        """
+        folder = resolve(config.source, what="diffusion model", patterns=PATTERNS)
+        unet, unet_place = load_unet(folder, config)
+        prompt = encode_prompt(folder, config.prompt, wants_pooled=wants_pooled(unet), variant=config.variant)
+        vae, vae_place = load_vae(folder, config)
+        identity = digest([fingerprint(unet_place), fingerprint(vae_place)])
+        model = cls(unet, vae, read_schedule(folder), prompt, config, taps=taps, canvas_size=canvas_size,
+                    identity=identity)
+        model.folder = folder
+        return model
+
+    @property
+    def latent_stride(self) -> int:
+        """Canvas pixels per latent cell and side."""
+        if type(self.vae).__name__ == "AutoencoderTiny":
+            return int(2 ** (len(self.vae.config.encoder_block_out_channels) - 1))
+        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
+
+    def place(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Convolutions run faster with channels last; a VAE that overflows in half precision, so its checkpoint says,
+        stays in single."""
+        self.to(device=device, dtype=dtype)
+        for model in (self.unet, self.vae):
+            model.to(memory_format=torch.channels_last)
+        if dtype == torch.float16 and getattr(self.vae.config, "force_upcast", False):
+            self.vae.float()
+
+    def set_prompt(self, text: str) -> None:
+        """Condition every later pass on this prompt; its embedding is made now and the text encoder freed again.
+
+        Raises:
+            WeightsUnavailable: the text encoder is not there.
+        """
+        if self.folder is None:
+            raise WeightsUnavailable(f"no text encoder for the prompt {text!r}: this model was built from parts, "
+                                     "not loaded from a checkpoint")
+        self._condition_on(encode_prompt(self.folder, text, wants_pooled=wants_pooled(self.unet),
+                                         variant=self.config.variant))
+
+    def _condition_on(self, prompt: PromptEmbeds) -> None:
+        like = {"device": self.unet.device, "dtype": self.unet.dtype}
+        pooled = None if prompt.pooled is None else prompt.pooled.to(**like)
+        self.register_buffer("prompt_hidden", prompt.hidden.to(**like), persistent=False)
+        self.register_buffer("prompt_pooled", pooled, persistent=False)
+
+    def encode(self, images_01: Tensor, keys: Sequence[str]) -> Tensor:
+        """(B, 3, S, S) in [0, 1] -> z_0 (B, 4, h, w), in the UNet's number format."""
+        pixels = self.input_spec.apply(images_01).to(self.vae.dtype)
+        encoded = self.vae.encode(pixels)
+        mean, std = POSTERIOR[type(self.vae).__name__]
+        latents = mean(encoded)
+        if self.config.vae_sampling == "sample":
+            draws = torch.stack([gaussian(f"{key}:vae", self.config.seed, latents.shape[1:]) for key in keys])
+            latents = latents + std(encoded) * draws.to(latents)
+        return (latents * self.vae.config.scaling_factor).to(self.unet.dtype)
+
+    def forward_taps(self, latents: Tensor, keys: Sequence[str], injection: Injection | None) -> list[FeaturePyramid]:
+        """One pyramid per timestep; see the base class.
+
+        All images and noise samples pass the UNet in chunks of ``max_batch`` rows; the mean over an image's samples is
+        accumulated, so memory does not grow with their number.
+        """
+        samples = self.config.num_noise_samples if self.config.noise in ("image", "shared") else 1
+        rows = torch.arange(len(latents)).repeat_interleave(samples)
+        noise = self._noise(latents, keys, samples)
+        pyramids = []
+        for timestep in self.timesteps:
+            mean: FeaturePyramid = {}
+            for start in range(0, len(rows), self.config.max_batch):
+                chunk = slice(start, start + self.config.max_batch)
+                images = rows[chunk].to(latents.device)
+                noisy = self._add_noise(latents[images], None if noise is None else noise[chunk], timestep)
+                for name, hidden in self._pass(noisy, timestep, images, injection).items():
+                    empty = torch.zeros((len(latents), *hidden.shape[1:]), dtype=torch.float32, device=hidden.device)
+                    mean[name] = mean.get(name, empty).index_add(0, images, hidden.float() / samples)
+            pyramids.append({name: value.to(latents.dtype) for name, value in mean.items()})
+        return pyramids
+
+    def _noise(self, latents: Tensor, keys: Sequence[str], samples: int) -> Tensor | None:
+        """(B * samples, 4, h, w) on the CPU; None where the pass is free of noise."""
+        if self.config.noise in ("zero", "clean"):
+            return None
+        keys = keys if self.config.noise == "image" else [""] * len(keys)
+        return noise_samples(keys, self.config.seed, samples, latents.shape[1:])
+
+    def _add_noise(self, latents: Tensor, noise: Tensor | None, timestep: int) -> Tensor:
+        """z_t = sqrt(abar_t) z_0 + sqrt(1 - abar_t) eps; "zero" leaves eps out, "clean" is z_0 itself."""
+        if self.config.noise == "clean":
+            return latents
+        alpha = self.alphas_cumprod[timestep]
+        scaled = latents * alpha**0.5
+        return scaled if noise is None else scaled + noise.to(latents) * (1 - alpha) ** 0.5
+
+    def _pass(self, noisy: Tensor, timestep: int, images: Tensor, injection: Injection | None) -> FeaturePyramid:
+        """One UNet pass: tap name -> (rows, C, Hf, Wf), after injection."""
+        inject = injection.for_rows(images) if injection else None
+        injected = injection.blocks if injection else frozenset()
+        captured: FeaturePyramid = {}
+
+        def visit(name: str, hidden: Tensor) -> Tensor:
+            if inject is not None and name in injected:
+                hidden = inject(name, hidden)
+            if name in self.taps:
+                captured[name] = hidden
+            return hidden
+
+        watched = {name: block for name, block in named_blocks(self.unet).items() if name in injected | set(self.taps)}
+        with self._hooks_lock, visiting(watched, visit, into_skips=bool(injection and injection.into_skips)):
+            self.unet(noisy, timestep, encoder_hidden_states=self.prompt_hidden.expand(len(noisy), -1, -1),
+                      added_cond_kwargs=self._added_conditions(len(noisy)), return_dict=False)
+        return {name: captured[name] for name in self.taps}
+
+    def _added_conditions(self, rows: int) -> dict[str, Tensor] | None:
+        """XL's pooled text and size conditions: the canvas as original and target size, not cropped."""
+        if self.prompt_pooled is None:
+            return None
+        side = self.input_spec.size
+        sizes = torch.tensor([[side, side, 0, 0, side, side]]).to(self.prompt_pooled)
+        return {"text_embeds": self.prompt_pooled.expand(rows, -1), "time_ids": sizes.expand(rows, -1)}
+
+    def _check(self, num_steps: int) -> None:
+        name = type(self.vae).__name__
+        if name not in POSTERIOR:
+            raise ConfigError(f"VAE class {name} is not supported; known: {', '.join(POSTERIOR)}")
+        late = [step for step in self.timesteps if step >= num_steps]
+        if late:
+            raise ConfigError(f"diffusion.timesteps {late} are beyond the schedule's {num_steps} steps")
+        halvings = len(self.unet.config.block_out_channels) - 1
+        if self.input_spec.size < self.latent_stride * 2**halvings or self.input_spec.size % self.latent_stride:
+            raise ConfigError(f"canvas.size {self.input_spec.size} must be a multiple of {self.latent_stride} and at "
+                              f"least {self.latent_stride * 2**halvings} for this diffusion model")
+
+
+def wants_pooled(unet: StockModel) -> bool:
+    """Whether the UNet is of the XL kind, conditioned on a pooled prompt and on sizes too."""
+    return bool(unet.config.addition_embed_type == "text_time")
+
+
+def block_infos(unet: StockModel, names: Sequence[str], canvas_size: int, latent_stride: int) -> dict[str, FeatureInfo]:
+    """What the output of each named block looks like, read from the UNet's configuration."""
+    widths = list(unet.config.block_out_channels)
+    last = len(widths) - 1
+    infos = {f"down{level + 1}": FeatureInfo(width, latent_stride * 2 ** min(level + 1, last))
+             for level, width in enumerate(widths)}
+    infos["mid"] = FeatureInfo(widths[-1], latent_stride * 2**last)
+    infos |= {f"up{level + 1}": FeatureInfo(width, latent_stride * 2 ** max(last - level - 1, 0))
+              for level, width in enumerate(reversed(widths))}
+    return {name: infos[name] for name in names}
+
+
+def load_unet(folder: Path, config: DiffusionConfig) -> tuple[StockModel, Path]:
+    """The checkpoint's UNet, or the one that replaces it, and the place of its weights."""
+    if config.unet is None:
+        return load_diffuser("UNet2DConditionModel", folder / "unet", variant=config.variant), folder / "unet"
+    place = resolve(config.unet, what="replacement UNet", patterns=UNET_PATTERNS)
+    if place.is_dir():
+        place = place / "unet" if (place / "unet").is_dir() else place
+        return load_diffuser("UNet2DConditionModel", place), place
+    unet = _empty_unet(folder / "unet")
+    try:
+        unet.load_state_dict(load_file(place), strict=True)
+    except Exception as error:
+        raise WeightsUnavailable(f"{place} does not fit the UNet of {folder}: {str(error)[:300]}") from None
+    return unet.float().eval(), place
+
+
+def _empty_unet(folder: Path) -> StockModel:
+    from diffusers import UNet2DConditionModel
+
+    shape: Any = UNet2DConditionModel.load_config(folder, local_files_only=True)
+    return UNet2DConditionModel.from_config(shape)
+
+
+def load_vae(folder: Path, config: DiffusionConfig) -> tuple[StockModel, Path]:
+    """The encoder half of the checkpoint's VAE, or of the one that replaces it, and the place of its weights."""
+    place = resolve(config.vae, what="replacement VAE", patterns=VAE_PATTERNS) if config.vae else folder
+    place = place / "vae" if (place / "vae").is_dir() else place
+    file = place / "config.json"
+    if not file.is_file():
+        raise WeightsUnavailable(f"{place} has no config.json; expected a VAE in the hub's layout")
+    class_name = json.loads(file.read_text("utf-8")).get("_class_name", "")
+    if class_name not in POSTERIOR:
+        raise ConfigError(f"{place} holds a VAE of class {class_name!r}; supported: {', '.join(POSTERIOR)}")
+    vae = load_diffuser(class_name, place, variant=None if config.vae else config.variant)
+    vae.decoder = None
+    return vae, place
+
+
+def read_schedule(folder: Path) -> Tensor:
+    """alphas_cumprod (steps,) of the checkpoint's noise schedule, whichever sampler it names.
+
+    Raises:
+        WeightsUnavailable: the checkpoint has no scheduler configuration.
+    """
+    from diffusers import DDIMScheduler
+
+    file = folder / "scheduler" / "scheduler_config.json"
+    if not file.is_file():
+        raise WeightsUnavailable(f"{folder} has no scheduler/scheduler_config.json, which holds the noise schedule")
+    raw = json.loads(file.read_text("utf-8"))
+    known = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas",
+             "rescale_betas_zero_snr")
+    return DDIMScheduler(**{key: raw[key] for key in known if key in raw}).alphas_cumprod

@@ -1,0 +1,53 @@
+"""Stock models from a local folder, strictly: all weights there, safetensors only, nothing made up.
+
+Both libraries fill what a checkpoint lacks with random numbers and go on; here that is an error.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import transformers
+from safetensors import SafetensorError
+
+from sketchfusion.errors import WeightsUnavailable
+
+StockModel = Any  # a diffusers or transformers model: neither library types what is inside
+
+
+def load_transformer(class_name: str, folder: Path, **options: Any) -> StockModel:
+    """A transformers model of the named class from a folder.
+
+    Raises:
+        WeightsUnavailable: files missing, damaged or incomplete.
+    """
+    return _load(getattr(transformers, class_name), folder, dtype="float32", **options)
+
+
+def load_diffuser(class_name: str, folder: Path, **options: Any) -> StockModel:
+    """A diffusers model of the named class from a folder.
+
+    Raises:
+        WeightsUnavailable: files missing, damaged or incomplete.
+    """
+    return _load(getattr(diffusers, class_name), folder, **options)
+
+
+def _load(model_class: Any, folder: Path, **options: Any) -> StockModel:
+    what = f"{model_class.__name__} in {folder}"
+    try:
+        model, info = model_class.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, output_loading_info=True, **options)
+    except (OSError, ValueError, SafetensorError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+        raise WeightsUnavailable(f"cannot load {what}: {reason}\nExpected the hub's layout: config.json beside "
+                                 "*.safetensors (other formats can run code and are refused).") from None
+    missing, unfit = sorted(info["missing_keys"]), sorted(str(key) for key in info.get("mismatched_keys", ()))
+    if missing or unfit:
+        some = ", ".join((missing + unfit)[:3])
+        raise WeightsUnavailable(f"the weights of {what} are incomplete: {len(missing)} missing, {len(unfit)} of other "
+                                 f"shapes ({some}, ...); download them again or check that the folder is what it claims "
+                                 "to be")
+    return model.eval()

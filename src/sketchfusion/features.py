@@ -1,0 +1,39 @@
+"""What travels between the parts, and the shape letters used everywhere.
+
+B batch, C channels, D descriptor size, H W image, Hf Wf feature grid, Hp Wp patch grid, N points, Q queries,
+G gallery, K classes, T taps, S canvas side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+FeaturePyramid = dict[str, Tensor]
+"""Features of one pass through the UNet: tap name -> (B, C, Hf, Wf); names in ``backbones.base.DenoisingBackbone``."""
+
+Inject = Callable[[str, Tensor], Tensor]
+"""``inject(block_name, hidden) -> hidden``, out of place: the one seam between the UNet and whoever adds to it."""
+
+
+@dataclass(frozen=True)
+class FeatureInfo:
+    """What a tap or patch encoder gives: channels, and the canvas pixels that one cell covers."""
+
+    channels: int
+    stride: int
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the extractor gives.
+
+    Attributes:
+        feature_map: (B, D, Hf, Wf), the aggregated features, row 0 at the top of the canvas.
+        descriptor: (B, D), pooled over the picture's own cells, unit length.
+    """
+
+    feature_map: Tensor
+    descriptor: Tensor

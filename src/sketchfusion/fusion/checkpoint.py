@@ -1,0 +1,157 @@
+"""Saving and loading an extractor: what was learned, the settings, and which frozen weights it belongs to.
+
+A folder holds ``config.json`` and ``fusion.safetensors``. Loading is strict: every learned tensor must be there, and
+the backbones must be the ones that it was trained with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from sketchfusion.backbones.base import compile_repeated
+from sketchfusion.config import DEFAULT_PRESET, ExtractorConfig, assign, load_preset, preset_names, validate
+from sketchfusion.errors import ConfigError, DeviceError, WeightsUnavailable
+
+if TYPE_CHECKING:
+    from sketchfusion.fusion.extractor import SketchFusion
+
+    Model = TypeVar("Model", bound=SketchFusion)
+
+FORMAT = 1  # raised when the same settings and weights would give other features
+CONFIG_FILE, WEIGHTS_FILE = "config.json", "fusion.safetensors"
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+REPEATED = ("ResnetBlock2D", "Transformer2DModel", "CLIPEncoderLayer", "SiglipEncoderLayer", "Siglip2EncoderLayer",
+            "Dinov2Layer", "Dinov2WithRegistersLayer", "DINOv3ViTLayer", "Bottleneck")
+
+
+class UntrainedFusionWarning(UserWarning):
+    """The backbones are real but what joins them has not been trained."""
+
+
+def save(model: SketchFusion, folder: Path) -> Path:
+    """Write a folder that ``load`` takes; files are replaced whole, so that a crash leaves the old ones."""
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {"format": FORMAT, "name": model.name, "is_trained": model.is_trained,
+              "extractor": model.config.model_dump(mode="json"),
+              "backbones": {"encoder": model.encoder.identity, "diffusion": model.diffusion.identity}}
+    tensors = {name: value.detach().contiguous().cpu() for name, value in model.learned().items()}
+    _replace(folder / WEIGHTS_FILE, lambda path: save_file(tensors, path))
+    _replace(folder / CONFIG_FILE, lambda path: path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8"))
+    return folder
+
+
+def load(model_class: type[Model], model: str | os.PathLike[str], overrides: Sequence[str]) -> Model:
+    """An extractor on the CPU: from a saved folder if ``model`` is one, else from a preset or configuration file."""
+    folder = Path(model)
+    if (folder / CONFIG_FILE).is_file():
+        return _load_folder(model_class, folder, overrides)
+    if folder.is_dir() and str(model) not in preset_names():
+        raise ConfigError(f"{folder} has no {CONFIG_FILE}; expected a folder written by save_pretrained")
+    preset = load_preset(str(model), overrides)
+    built = model_class.from_config(preset.extractor)
+    built.name, built.overrides = str(model), tuple(overrides)
+    if preset.extractor.diffusion.source[0].startswith("random:"):
+        return built.eval()
+    warnings.warn(f"the fusion of {preset.name!r} is untrained: injection adds nothing yet and aggregation is random; "
+                  "train it, or load a folder with trained weights", UntrainedFusionWarning, stacklevel=3)
+    return built.eval()
+
+
+def _load_folder(model_class: type[Model], folder: Path, overrides: Sequence[str]) -> Model:
+    record = _read_record(folder)
+    settings = record["extractor"]
+    for override in overrides:
+        assign(settings, override)
+    config = validate(ExtractorConfig, settings, origin=f"{folder / CONFIG_FILE}")
+    built = model_class.from_config(config)
+    built.name, built.overrides, built.is_trained = str(folder), tuple(overrides), bool(record.get("is_trained"))
+    found = {"encoder": built.encoder.identity, "diffusion": built.diffusion.identity}
+    for part, identity in record["backbones"].items():
+        if found[part] != identity:
+            raise WeightsUnavailable(f"{folder} was trained with another {part} backbone (weights {identity}) than the "
+                                     f"one found here (weights {found[part]}); put the right weights where its "
+                                     f"{CONFIG_FILE} says, or train the fusion again")
+    try:
+        tensors = load_file(folder / WEIGHTS_FILE)
+    except (OSError, SafetensorError) as error:
+        raise WeightsUnavailable(f"cannot read {folder / WEIGHTS_FILE}: {error}; copy the folder again") from None
+    expected = built.learned()
+    missing, extra = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
+    unfit = sorted(name for name in expected.keys() & tensors.keys() if expected[name].shape != tensors[name].shape)
+    if missing or extra or unfit:
+        raise WeightsUnavailable(f"{folder / WEIGHTS_FILE} does not fit its settings: missing {missing}, unknown "
+                                 f"{extra}, other shape {unfit}; copy the folder again")
+    built.load_state_dict(tensors, strict=False)  # strictness was checked above, for the learned part alone
+    return built.eval()
+
+
+def place(model: Model, *, device: str, dtype: str, compiled: bool) -> Model:
+    """The model on its device in its number format.
+
+    Raises:
+        DeviceError: the device or format is not there; nothing else is taken in its place.
+    """
+    target = choose_device(device)
+    if dtype != "auto" and dtype not in DTYPES:
+        raise DeviceError(f"unknown number format {dtype!r}; expected auto, {', '.join(DTYPES)}")
+    chosen = DTYPES.get(dtype, torch.bfloat16 if target.type == "cuda" else torch.float32)
+    model.to(device=target, dtype=chosen)
+    model.encoder.place(target, chosen)
+    model.diffusion.place(target, chosen)
+    if compiled:
+        compile_repeated(model, REPEATED)
+    return model
+
+
+def choose_device(device: str) -> torch.device:
+    """The torch device that a name stands for.
+
+    Raises:
+        DeviceError: unknown, or not on this machine.
+    """
+    if device == "auto":
+        best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        return torch.device(best)
+    try:
+        target = torch.device(device)
+        torch.empty(1, device=target)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise DeviceError(f"cannot use device {device!r}: {str(error).splitlines()[0]}; "
+                          "take --device cpu, or auto for the best one here") from None
+    return target
+
+
+def learned_digest(model: SketchFusion) -> str:
+    """Hash of the learned tensors, at float32; the same on every device."""
+    state = hashlib.blake2b(digest_size=8)
+    for name, value in sorted(model.learned().items()):
+        state.update(name.encode())
+        state.update(value.detach().float().cpu().contiguous().numpy().tobytes())
+    return state.hexdigest()
+
+
+def _read_record(folder: Path) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads((folder / CONFIG_FILE).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read {folder / CONFIG_FILE}: {error}") from None
+    if record.get("format") != FORMAT or not {"extractor", "backbones"} <= record.keys():
+        raise ConfigError(f"{folder / CONFIG_FILE} is not a saved SketchFusion of format {FORMAT}; "
+                          f"for a preset give its name, e.g. {DEFAULT_PRESET!r}")
+    return record
+
+
+def _replace(path: Path, write: Any) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    write(partial)
+    partial.replace(path)

@@ -1,0 +1,185 @@
+"""The whole architecture on one screen (paper Fig. 2).
+
+    pictures -> canvas -> patch encoder -------> injector
+                      \\-> VAE -> noise -> UNet blocks <-' -> taps -> aggregation -> feature map -> descriptor
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from sketchfusion.backbones.base import DenoisingBackbone, PatchEncoder
+from sketchfusion.backbones.build import build_backbones
+from sketchfusion.backbones.noise import content_keys
+from sketchfusion.config import ExtractorConfig, digest
+from sketchfusion.errors import ConfigError
+from sketchfusion.features import Features
+from sketchfusion.fusion import checkpoint
+from sketchfusion.fusion.aggregation import AggregationNetwork
+from sketchfusion.fusion.descriptor import content_mask, pool
+from sketchfusion.fusion.injection import FeatureInjector
+from sketchfusion.images import Canvas, Color, Kind, Picture, each_picture, make_canvas
+
+
+class SketchFusion(nn.Module):
+    """Frozen backbones, learned injection and aggregation; the parts are built outside and handed in.
+
+    ``from_pretrained`` assembles one by name. ``features`` and ``describe`` take pictures; ``forward`` takes tensors
+    and records gradients unless the caller says otherwise.
+    """
+
+    name = "custom"
+    overrides: tuple[str, ...] = ()
+    is_trained = False
+
+    def __init__(self, encoder: PatchEncoder, diffusion: DenoisingBackbone, config: ExtractorConfig) -> None:
+        """
+        Args:
+            encoder, diffusion: frozen backbones, built for this configuration.
+            config: the settings; injection and aggregation are made from them, seeded by ``diffusion.seed``.
+        """
+        super().__init__()
+        self.config, self.encoder, self.diffusion = config, encoder, diffusion
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.diffusion.seed)
+            self.injector = FeatureInjector(config.injection, encoder.patch_info.channels, diffusion.blocks)
+            self.aggregator = AggregationNetwork(config.aggregation, diffusion.blocks, len(diffusion.timesteps))
+
+    def forward(self, images_01: Tensor, content: Tensor | None = None, keys: Sequence[str] | None = None) -> Features:
+        """
+        Args:
+            images_01: (B, 3, S, S) in [0, 1], S the canvas size.
+            content: (B, 4) boxes of the pictures on their canvases; None: they fill them.
+            keys: B strings that the noise of each image depends on; None: made from the pixels.
+        Returns:
+            Feature map (B, D, Hf, Wf) and descriptors (B, D).
+        """
+        self._check_canvas(images_01)
+        keys = content_keys(images_01) if keys is None else keys
+        images_01 = images_01.to(self.device)
+        injection = self.injector(self.encoder.patch_features(images_01)) if self.injector.channels else None
+        latents = self.diffusion.encode(images_01, keys)
+        pyramids = self.diffusion.forward_taps(latents, keys, injection)
+        feature_map = self.aggregator(pyramids)
+        mask = None if content is None else content_mask(
+            content.to(self.device), self.canvas_size, (feature_map.shape[2], feature_map.shape[3]))
+        return Features(feature_map, pool(feature_map, mask, self.config.descriptor))
+
+    @torch.no_grad()
+    def features(self, pictures: Iterable[Picture] | Picture, *, kind: Kind = "photo", batch_size: int = 8) -> Features:
+        """Dense features and descriptors of pictures, on the CPU in float32.
+
+        Args:
+            pictures: paths, PIL images, arrays or tensors (``images.as_image``); one or many, any sizes.
+            kind: "photo" or "sketch"; decides the colour of the padding.
+            batch_size: pictures that pass the networks together.
+        Raises:
+            ImageError: a picture cannot be read, or there is none.
+        """
+        parts = [self.features_of(canvas) for canvas in self._canvases(pictures, kind, batch_size)]
+        return Features(torch.cat([part.feature_map for part in parts]), torch.cat([part.descriptor for part in parts]))
+
+    @torch.no_grad()
+    def describe(self, pictures: Iterable[Picture] | Picture, *, kind: Kind = "photo", batch_size: int = 8) -> Tensor:
+        """Descriptors alone, (B, D) float32 of unit length on the CPU; arguments as in ``features``."""
+        return torch.cat([self.describe_canvas(canvas) for canvas in self._canvases(pictures, kind, batch_size)])
+
+    @torch.no_grad()
+    def features_of(self, canvas: Canvas) -> Features:
+        """Features of one batch of canvases, on the CPU in float32."""
+        found: Features = self(canvas.images_01, canvas.content)
+        return Features(found.feature_map.float().cpu(), found.descriptor.cpu())
+
+    @torch.no_grad()
+    def describe_canvas(self, canvas: Canvas) -> Tensor:
+        """(B, D) float32 descriptors of one batch of canvases, of unit length on the CPU."""
+        found: Features = self(canvas.images_01, canvas.content)
+        return found.descriptor.cpu()
+
+    @classmethod
+    def from_config(cls, config: ExtractorConfig) -> Self:
+        """Assemble the parts that a configuration names, with a fusion that has not been trained."""
+        return cls(*build_backbones(config), config)
+
+    @classmethod
+    def from_pretrained(cls, model: str | os.PathLike[str], *, overrides: Sequence[str] = (), device: str = "auto",
+                        dtype: str = "auto", compiled: bool = False) -> Self:
+        """A preset by name, a configuration file (.yaml), or a folder written by ``save_pretrained``.
+
+        Args:
+            overrides: settings ``"a.b=c"``; a saved folder takes none that change its features.
+            device: "auto" (CUDA, then Apple's MPS, then CPU), or a torch device such as "cuda:1".
+            dtype: "auto" (bfloat16 on CUDA, else float32), "float32", "bfloat16" or "float16".
+            compiled: compile the repeated blocks; pays off on a GPU and many pictures.
+        Raises:
+            ConfigError, WeightsUnavailable, DeviceError: with what to do.
+        """
+        built = checkpoint.load(cls, model, overrides)
+        return checkpoint.place(built, device=device, dtype=dtype, compiled=compiled)
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
+        """Write what was learned, the settings and the backbones' identity; the frozen weights stay where they are."""
+        return checkpoint.save(self, Path(folder))
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of everything that shapes a feature: settings, frozen weights and learned weights."""
+        return digest([checkpoint.FORMAT, self.config.shaping(), self.encoder.identity, self.diffusion.identity,
+                       checkpoint.learned_digest(self)])
+
+    @property
+    def descriptor_size(self) -> int:
+        """D."""
+        return self.config.aggregation.out_channels
+
+    @property
+    def canvas_size(self) -> int:
+        """S, side of the canvas in pixels."""
+        return self.config.canvas.size
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.encoder.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Number format of the backbones."""
+        return next(self.encoder.parameters()).dtype
+
+    def padding(self, kind: Kind) -> Color:
+        """Colour of the bars beside a photo or sketch."""
+        return self.config.canvas.padding(kind)
+
+    def learned(self) -> dict[str, Tensor]:
+        """Name -> tensor of everything that training changes."""
+        learned = ("injector.", "aggregator.")
+        return {name: value for name, value in self.state_dict().items() if name.startswith(learned)}
+
+    def set_prompt(self, prompt: str) -> None:
+        """Condition the diffusion model on another prompt; it becomes part of settings and fingerprint.
+
+        Raises:
+            WeightsUnavailable: the checkpoint's text encoder is not there.
+        """
+        self.diffusion.set_prompt(prompt)
+        changed = self.config.diffusion.model_copy(update={"prompt": prompt})
+        self.config = self.config.model_copy(update={"diffusion": changed})
+
+    def _canvases(self, pictures: Iterable[Picture] | Picture, kind: Kind, batch_size: int) -> Iterator[Canvas]:
+        remaining = each_picture(pictures)
+        while batch := list(islice(remaining, batch_size)):
+            yield make_canvas(batch, self.canvas_size, self.padding(kind))
+
+    def _check_canvas(self, images_01: Tensor) -> None:
+        expected = (3, self.canvas_size, self.canvas_size)
+        if images_01.ndim != 4 or tuple(images_01.shape[1:]) != expected:
+            raise ConfigError(f"forward expects (B, {', '.join(map(str, expected))}) for this model, got "
+                              f"{tuple(images_01.shape)}; features() and describe() take pictures of any size")

@@ -1,0 +1,309 @@
+"""Reading pictures and putting them on the square canvas that every backbone sees.
+
+One preprocessing for all: a picture is read, turned upright, composited on white, scaled so that its longer side
+fills the canvas, and centred on the padding colour. Diffusion model and patch encoder then see the *same* canvas,
+so that the features added together cover the same pixels.
+
+Sizes are ``(height, width)``, points ``(x, y)`` pixels, boxes ``(left, top, right, bottom)`` pixels.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from sketchfusion.errors import ImageError
+
+Kind = Literal["photo", "sketch"]
+Color = tuple[int, int, int]
+Picture = Image.Image | np.ndarray | Tensor | str | os.PathLike[str]
+
+FORMATS = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "PNG": (".png",),
+    "WEBP": (".webp",),
+    "AVIF": (".avif", ".avifs"),
+    "BMP": (".bmp", ".dib"),
+    "GIF": (".gif",),
+    "TIFF": (".tif", ".tiff"),
+    "HEIF": (".heic", ".heif", ".hif"),  # needs the extra `heic`
+}
+SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+MAX_PIXELS = 200_000_000
+EXIF_ORIENTATION, EXIF_DATE_TAKEN, EXIF_DATE_CHANGED, EXIF_IFD = 0x0112, 0x9003, 0x0132, 0x8769
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What a backbone wants to be fed: side of its square input, value range, mean and std."""
+
+    size: int
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    value_range: tuple[float, float] = (0.0, 1.0)
+
+    def apply(self, images_01: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1] -> (B, 3, size, size), scaled to ``value_range``, then normalised by mean and std."""
+        low, high = self.value_range
+        resized = resize_images(images_01, self.size) * (high - low) + low
+        mean = torch.tensor(self.mean, dtype=resized.dtype, device=resized.device).view(-1, 1, 1)
+        std = torch.tensor(self.std, dtype=resized.dtype, device=resized.device).view(-1, 1, 1)
+        return (resized - mean) / std
+
+
+def resize_images(images: Tensor, size: int) -> Tensor:
+    """(B, C, H, W) -> (B, C, size, size), bicubic with antialiasing; the same tensor where it already fits."""
+    if images.shape[-2:] == (size, size):
+        return images
+    resized = torch.nn.functional.interpolate(
+        images.float(), (size, size), mode="bicubic", antialias=True, align_corners=False)
+    return resized.to(images.dtype)
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """Square canvases and where the pictures lie on them.
+
+    Attributes:
+        pixels: (B, 3, S, S) uint8.
+        content: (B, 4) float, box (left, top, right, bottom) of the picture on the canvas, in canvas pixels.
+        sizes: (B, 2) int, (height, width) of the upright original, in its own pixels.
+    """
+
+    pixels: Tensor
+    content: Tensor
+    sizes: Tensor
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    @property
+    def images_01(self) -> Tensor:
+        """(B, 3, S, S) float in [0, 1]."""
+        return self.pixels.float() / 255
+
+    def to_image_frame(self, points_px: Tensor, index: int) -> Tensor:
+        """(N, 2) canvas pixels -> (N, 2) pixels of the original picture ``index``; pixel centres are at +0.5."""
+        left, top, right, bottom = self.content[index].tolist()
+        height, width = self.sizes[index].tolist()
+        scale = torch.tensor([width / (right - left), height / (bottom - top)])
+        return (points_px - torch.tensor([left, top])) * scale
+
+    def to_canvas_frame(self, points_px: Tensor, index: int) -> Tensor:
+        """(N, 2) pixels of the original picture ``index`` -> (N, 2) canvas pixels; inverse of ``to_image_frame``."""
+        left, top, right, bottom = self.content[index].tolist()
+        height, width = self.sizes[index].tolist()
+        scale = torch.tensor([(right - left) / width, (bottom - top) / height])
+        return points_px * scale + torch.tensor([left, top])
+
+    @staticmethod
+    def stack(parts: Sequence[Canvas]) -> Canvas:
+        """One batch from several, in order."""
+        return Canvas(*(torch.cat([getattr(part, name) for part in parts])
+                        for name in ("pixels", "content", "sizes")))
+
+
+def open_image(source: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """The picture in a file or byte string: checked against the pixel limit, but not decoded yet.
+
+    Raises:
+        ImageError: missing, not one of the known formats, damaged, or more than ``max_pixels`` pixels.
+    """
+    name = "the picture" if isinstance(source, bytes) else os.fspath(source)
+    Image.init()
+    register_heif()
+    known = [name for name in FORMATS if name in Image.OPEN]
+    try:
+        image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=known)
+    except FileNotFoundError:
+        raise ImageError(f"there is no file {name}; check the path") from None
+    except IsADirectoryError:
+        raise ImageError(f"{name} is a folder; expected a picture file") from None
+    except UnidentifiedImageError:
+        raise ImageError(f"{name} is not a picture in a known format ({', '.join(FORMATS)}){heic_hint(name)}") from None
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{name} is too large: {error}; scale it down first") from None
+    except (OSError, ValueError, SyntaxError) as error:
+        raise ImageError(f"cannot read {name}: {error}") from None
+    if image.width * image.height > max_pixels:
+        raise ImageError(f"{name} has {image.width} x {image.height} pixels, more than the limit of "
+                         f"{max_pixels:,}; scale it down or raise max_pixels")
+    return image
+
+
+def register_heif() -> bool:
+    """Teach Pillow HEIC/HEIF if the extra ``heic`` is installed; whether it is."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return False
+    register_heif_opener()
+    return True
+
+
+def heic_hint(name: str) -> str:
+    """What to install, where the name ends like an iPhone photo and the extra is missing; otherwise nothing."""
+    is_heif = Path(name).suffix.lower() in FORMATS["HEIF"]
+    return "; for HEIC install the extra: pip install 'sketchfusion[heic]'" if is_heif and not register_heif() else ""
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """(height, width) after the EXIF rotation, read from the header alone."""
+    turned = image.getexif().get(EXIF_ORIENTATION) in (5, 6, 7, 8)
+    return (image.width, image.height) if turned else (image.height, image.width)
+
+
+def decode(image: Image.Image, *, target: int | None = None) -> Image.Image:
+    """Upright 8-bit RGB of the first frame, transparency composited on white.
+
+    Args:
+        image: as ``open_image`` gives it.
+        target: side in pixels that is enough; a JPEG is then decoded at the nearest larger eighth of its size.
+    Raises:
+        ImageError: damaged or cut-off data.
+    """
+    try:
+        if target is not None:
+            image.draft("RGB", (target, target))
+        image.seek(0)
+        image.load()
+        upright = ImageOps.exif_transpose(image)
+        return to_rgb(upright)
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"the picture is too large: {error}; scale it down first") from None
+    except Exception as error:  # Pillow's decoders raise many types on damaged data: struct.error, KeyError, ...
+        name = getattr(image, "filename", "") or "the picture"
+        raise ImageError(f"cannot decode {name}: {type(error).__name__}: {error}; "
+                         "the file is damaged or cut off") from None
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """8-bit RGB; alpha and palette transparency on white; 16-bit and float greys scaled to 8 bits."""
+    if image.mode in ("I;16", "I;16L", "I;16B", "I;16N", "I", "F"):
+        values = np.asarray(image).astype(np.float64)
+        top = 65535.0 if image.mode != "F" else max(float(values.max(initial=0.0)), 1e-9)
+        grey = np.clip(values / top * 255, 0, 255).round().astype(np.uint8)
+        return Image.fromarray(grey).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def date_taken(image: Image.Image) -> str | None:
+    """EXIF date, ``YYYY-MM-DDTHH:MM:SS`` in the camera's local time; None where there is none or it is malformed."""
+    try:
+        exif = image.getexif()
+        text = exif.get_ifd(EXIF_IFD).get(EXIF_DATE_TAKEN) or exif.get(EXIF_DATE_CHANGED)
+        date, time = str(text).strip("\0 ").split(" ")
+        year, month, day = (int(part) for part in date.split(":"))
+        hour, minute, second = (int(part) for part in time.split(":"))
+        stamp = f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}"
+        np.datetime64(stamp)
+        return stamp if year >= 1826 else None  # no photograph is older; cameras without a clock write 0000
+    except Exception:
+        return None
+
+
+def as_image(picture: Picture) -> Image.Image:
+    """Any accepted picture as upright RGB in full size.
+
+    Args:
+        picture: path, PIL image, (H, W), (H, W, 3) or (H, W, 4) uint8 array, or (3, H, W) tensor in [0, 1].
+    Raises:
+        ImageError: not a picture, wrong shape, range or type, or unreadable.
+    """
+    if isinstance(picture, (str, os.PathLike)):
+        return decode(open_image(picture))
+    if isinstance(picture, Image.Image):
+        return decode(picture.copy())
+    if isinstance(picture, Tensor):
+        return from_tensor(picture)
+    if isinstance(picture, np.ndarray):
+        return from_array(picture)
+    raise ImageError(f"expected a path, PIL image, array or tensor, got {type(picture).__name__}")
+
+
+def from_tensor(picture: Tensor) -> Image.Image:
+    """(3, H, W) floats in [0, 1] -> RGB image."""
+    if picture.ndim != 3 or picture.shape[0] != 3:
+        raise ImageError(f"a tensor picture must be (3, H, W), got {tuple(picture.shape)}")
+    if not picture.is_floating_point() or not 0 <= picture.min() <= picture.max() <= 1:
+        raise ImageError("a tensor picture must hold floats in [0, 1]; divide 8-bit values by 255")
+    return Image.fromarray((picture.detach().permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().numpy())
+
+
+def from_array(picture: np.ndarray) -> Image.Image:
+    """(H, W), (H, W, 3) or (H, W, 4) uint8 -> RGB image."""
+    channels = picture.shape[2] if picture.ndim == 3 else 1
+    if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or channels not in (1, 3, 4):
+        raise ImageError("an array picture must be uint8 of shape (H, W), (H, W, 3) or (H, W, 4), "
+                         f"got {picture.dtype} {picture.shape}")
+    return to_rgb(Image.fromarray(picture.squeeze(2) if picture.ndim == 3 and channels == 1 else picture))
+
+
+def place_on_canvas(image: Image.Image, side: int, padding: Color, *, size: tuple[int, int] | None = None) -> Canvas:
+    """The picture scaled so that its longer side fills the canvas, centred on a square of the padding colour.
+
+    Args:
+        image: RGB, any size and aspect ratio.
+        side: side of the canvas in pixels.
+        padding: colour of the bars, 8-bit RGB.
+        size: (height, width) of the upright original, where ``image`` was decoded at a smaller one.
+    Returns:
+        Canvas of one picture.
+    """
+    full_height, full_width = size or (image.height, image.width)
+    scale = side / max(full_height, full_width)
+    width, height = max(1, round(full_width * scale)), max(1, round(full_height * scale))
+    left, top = (side - width) // 2, (side - height) // 2
+    canvas = Image.new("RGB", (side, side), padding)
+    canvas.paste(image.resize((width, height), Image.Resampling.LANCZOS), (left, top))
+    pixels = torch.from_numpy(np.array(canvas)).permute(2, 0, 1)
+    content = torch.tensor([left, top, left + width, top + height], dtype=torch.float32)
+    return Canvas(pixels[None], content[None], torch.tensor([[full_height, full_width]]))
+
+
+def read_canvas(picture: Picture, side: int, padding: Color) -> Canvas:
+    """One picture (see ``as_image``) on its canvas; files are decoded no larger than needed."""
+    if not isinstance(picture, (str, os.PathLike)):
+        return place_on_canvas(as_image(picture), side, padding)
+    opened = open_image(picture)
+    size = upright_size(opened)
+    return place_on_canvas(decode(opened, target=side), side, padding, size=size)
+
+
+def each_picture(pictures: Iterable[Picture] | Picture) -> Iterator[Picture]:
+    """The pictures one by one, whether one or many were given; a 4-dimensional array or tensor holds many.
+
+    Raises:
+        ImageError: there is none.
+    """
+    is_one = isinstance(pictures, (str, os.PathLike, Image.Image)) or getattr(pictures, "ndim", 4) < 4
+    count = 0
+    for picture in [pictures] if is_one else pictures:  # type: ignore[union-attr]
+        yield picture  # type: ignore[misc]
+        count += 1
+    if not count:
+        raise ImageError("no picture was given; expected at least one")
+
+
+def make_canvas(pictures: Iterable[Picture], side: int, padding: Color) -> Canvas:
+    """Batch of canvases, in order.
+
+    Raises:
+        ImageError: a picture is unreadable, or there is none.
+    """
+    parts = [read_canvas(picture, side, padding) for picture in pictures]
+    if not parts:
+        raise ImageError("no picture was given; expected at least one")
+    return Canvas.stack(parts)
