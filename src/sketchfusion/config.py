@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from sketchfusion.errors import ConfigError
 from sketchfusion.images import Color
 
+SUFFIXES = (".yaml", ".yml")
 DEFAULT_PRESET = "tiny"  # becomes "mini" when its trained weights are in the package
 
 Positive = Annotated[int, Field(gt=0)]
@@ -44,7 +45,10 @@ class CanvasConfig(Section):
 
     def padding(self, kind: str) -> Color:
         """Colour of the bars beside a ``photo`` or ``sketch``."""
-        return {"photo": self.photo_padding, "sketch": self.sketch_padding}[kind]
+        paddings = {"photo": self.photo_padding, "sketch": self.sketch_padding}
+        if kind not in paddings:
+            raise ConfigError(f"unknown kind of picture {kind!r}; expected {' or '.join(paddings)}")
+        return paddings[kind]
 
 
 class DiffusionConfig(Section):
@@ -168,8 +172,9 @@ def load_preset(name: str | Path, overrides: Sequence[str] = ()) -> Preset:
     """
     raw = _read(str(name), seen=())
     raw.setdefault("name", Path(name).stem)
-    for override in overrides:
-        assign(raw.setdefault("extractor", {}), override)
+    settings = raw.setdefault("extractor", {})
+    for override in overrides if isinstance(settings, dict) else ():
+        assign(settings, override)
     return validate(Preset, raw, origin=f"preset {name}")
 
 
@@ -191,16 +196,21 @@ def _read(name: str, seen: tuple[str, ...]) -> dict[str, Any]:
     if name in seen:
         raise ConfigError(f"preset {name} extends itself: {' -> '.join((*seen, name))}")
     raw = _parse(_text(name), name)
-    base = raw.pop("extends", None)
-    return _merge(_read(str(base), (*seen, name)), raw) if base else raw
+    base = str(raw.pop("extends", None) or "")
+    if base.endswith(SUFFIXES):  # relative to the file that names it
+        base = str(Path(name).parent / base)
+    return _merge(_read(base, (*seen, name)), raw) if base else raw
 
 
 def _text(name: str) -> str:
-    if name.endswith((".yaml", ".yml")):
+    if name.endswith(SUFFIXES):
         path = Path(name)
         if not path.is_file():
             raise ConfigError(f"there is no configuration file {name}; check the path")
-        return path.read_text(encoding="utf-8")
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"cannot read the configuration file {name}: {error}") from None
     if name not in preset_names():
         close = difflib.get_close_matches(name, preset_names(), n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""

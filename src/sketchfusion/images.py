@@ -39,6 +39,7 @@ FORMATS = {
 }
 SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 MAX_PIXELS = 200_000_000
+MIN_DECODED_SIDE = 320  # enough for a thumbnail too, so that a gallery and a single call decode a JPEG alike
 EXIF_ORIENTATION, EXIF_DATE_TAKEN, EXIF_DATE_CHANGED, EXIF_IFD = 0x0112, 0x9003, 0x0132, 0x8769
 
 
@@ -162,18 +163,20 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
     return (image.width, image.height) if turned else (image.height, image.width)
 
 
-def decode(image: Image.Image, *, target: int | None = None) -> Image.Image:
+def decode(image: Image.Image, *, canvas_side: int | None = None) -> Image.Image:
     """Upright 8-bit RGB of the first frame, transparency composited on white.
 
     Args:
         image: as ``open_image`` gives it.
-        target: side in pixels that is enough; a JPEG is then decoded at the nearest larger eighth of its size.
+        canvas_side: side of the canvas that it goes to; a JPEG of more than twice that is decoded at the nearest
+            larger eighth of its size, which is quicker and looks the same after scaling down. None: in full.
     Raises:
         ImageError: damaged or cut-off data.
     """
     try:
-        if target is not None:
-            image.draft("RGB", (target, target))
+        if canvas_side is not None:
+            enough = max(2 * canvas_side, MIN_DECODED_SIDE)
+            image.draft("RGB", (enough, enough))
         image.seek(0)
         image.load()
         upright = ImageOps.exif_transpose(image)
@@ -235,7 +238,7 @@ def as_image(picture: Picture) -> Image.Image:
 
 def from_tensor(picture: Tensor) -> Image.Image:
     """(3, H, W) floats in [0, 1] -> RGB image."""
-    if picture.ndim != 3 or picture.shape[0] != 3:
+    if picture.ndim != 3 or picture.shape[0] != 3 or not picture.numel():
         raise ImageError(f"a tensor picture must be (3, H, W), got {tuple(picture.shape)}")
     if not picture.is_floating_point() or not 0 <= picture.min() <= picture.max() <= 1:
         raise ImageError("a tensor picture must hold floats in [0, 1]; divide 8-bit values by 255")
@@ -245,7 +248,7 @@ def from_tensor(picture: Tensor) -> Image.Image:
 def from_array(picture: np.ndarray) -> Image.Image:
     """(H, W), (H, W, 3) or (H, W, 4) uint8 -> RGB image."""
     channels = picture.shape[2] if picture.ndim == 3 else 1
-    if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or channels not in (1, 3, 4):
+    if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or channels not in (1, 3, 4) or not picture.size:
         raise ImageError("an array picture must be uint8 of shape (H, W), (H, W, 3) or (H, W, 4), "
                          f"got {picture.dtype} {picture.shape}")
     return to_rgb(Image.fromarray(picture.squeeze(2) if picture.ndim == 3 and channels == 1 else picture))
@@ -263,6 +266,8 @@ def place_on_canvas(image: Image.Image, side: int, padding: Color, *, size: tupl
         Canvas of one picture.
     """
     full_height, full_width = size or (image.height, image.width)
+    if not full_height or not full_width:
+        raise ImageError(f"the picture has {full_width} x {full_height} pixels; expected at least one")
     scale = side / max(full_height, full_width)
     width, height = max(1, round(full_width * scale)), max(1, round(full_height * scale))
     left, top = (side - width) // 2, (side - height) // 2
@@ -279,7 +284,7 @@ def read_canvas(picture: Picture, side: int, padding: Color) -> Canvas:
         return place_on_canvas(as_image(picture), side, padding)
     opened = open_image(picture)
     size = upright_size(opened)
-    return place_on_canvas(decode(opened, target=side), side, padding, size=size)
+    return place_on_canvas(decode(opened, canvas_side=side), side, padding, size=size)
 
 
 def each_picture(pictures: Iterable[Picture] | Picture) -> Iterator[Picture]:
@@ -288,7 +293,8 @@ def each_picture(pictures: Iterable[Picture] | Picture) -> Iterator[Picture]:
     Raises:
         ImageError: there is none.
     """
-    is_one = isinstance(pictures, (str, os.PathLike, Image.Image)) or getattr(pictures, "ndim", 4) < 4
+    is_one = not isinstance(pictures, Iterable) or isinstance(pictures, (str, os.PathLike, Image.Image)) \
+        or getattr(pictures, "ndim", 4) < 4
     count = 0
     for picture in [pictures] if is_one else pictures:  # type: ignore[union-attr]
         yield picture  # type: ignore[misc]

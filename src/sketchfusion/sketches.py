@@ -97,13 +97,16 @@ def render(drawing: Drawing, side: int = SIDE, *, line_width: float | None = Non
 def to_svg(drawing: Drawing) -> str:
     """The drawing as an SVG document: one path per stroke, black, round, on paper of the drawing's own size."""
     line_width = max(drawing.width, drawing.height) * LINE_WIDTH
+    bounds = drawing.bounds
+    left, top = min(0.0, bounds[0]), min(0.0, bounds[1])  # ink may lie beside the paper
+    width, height = max(drawing.width, bounds[2]) - left, max(drawing.height, bounds[3]) - top
     paths = []
     for stroke in drawing.strokes:
         # A path of one point draws nothing; a zero-length line with round caps draws the dot.
         points = stroke if len(stroke) > 1 else np.repeat(stroke, 2, axis=0)
         steps = " L ".join(f"{x:.6g} {y:.6g}" for x, y in points)
         paths.append(f'  <path d="M {steps}"/>')
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {drawing.width:.6g} {drawing.height:.6g}">\n'
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{left:.6g} {top:.6g} {width:.6g} {height:.6g}">\n'
             f'<g fill="none" stroke="black" stroke-width="{line_width:.4g}" '
             'stroke-linecap="round" stroke-linejoin="round">\n' + "\n".join(paths) + "\n</g>\n</svg>\n")
 

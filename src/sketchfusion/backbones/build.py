@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import torch
+
 from sketchfusion.backbones.base import DenoisingBackbone, PatchEncoder
 from sketchfusion.backbones.diffusion import LatentDiffusion
-from sketchfusion.backbones.patch_encoder import TransformerEncoder
+from sketchfusion.backbones.patch_encoder import FAMILIES, TransformerEncoder
+from sketchfusion.backbones.prompts import PromptEmbeds
+from sketchfusion.backbones.random_weights import build_part, load_architecture
 from sketchfusion.config import ExtractorConfig
 
 
@@ -18,3 +22,26 @@ def build_backbones(config: ExtractorConfig) -> tuple[PatchEncoder, DenoisingBac
     diffusion = LatentDiffusion.from_config(config.diffusion, taps=config.aggregation.taps,
                                             canvas_size=config.canvas.size)
     return TransformerEncoder.from_config(config.encoder), diffusion
+
+
+def shape_backbones(config: ExtractorConfig, *, diffusion: str, encoder: str,
+                    device: str = "meta") -> tuple[TransformerEncoder, LatentDiffusion]:
+    """Both backbones with random weights in packaged shapes, without any file: for counting and timing.
+
+    Args:
+        diffusion, encoder: names of packaged architectures.
+        device: "meta" takes no memory and computes nothing but shapes.
+    Raises:
+        ConfigError: no such architecture, or settings that do not fit it.
+    """
+    parts, shape = load_architecture(diffusion), load_architecture(encoder)["."]
+    unet, vae = build_part(parts["unet"], device=device), build_part(parts["vae"], seed=1, device=device)
+    vae.decoder = None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.diffusion.seed)
+        prompt = PromptEmbeds(torch.randn(1, 77, unet.config.cross_attention_dim),
+                              torch.randn(1, 1280) if unet.config.addition_embed_type == "text_time" else None)
+    model = LatentDiffusion(unet, vae, torch.linspace(0.999, 0.005, 1000), prompt, config.diffusion,
+                            taps=config.aggregation.taps, canvas_size=config.canvas.size)
+    patches = build_part(shape, seed=2, device=device)
+    return TransformerEncoder(patches, FAMILIES[shape["model_type"]], config.encoder, {}), model

@@ -6,7 +6,6 @@ here: its inside is read and its prediction is never computed.
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,9 +16,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from sketchfusion.backbones.base import DenoisingBackbone, Injection
-from sketchfusion.backbones.loading import StockModel, load_diffuser
+from sketchfusion.backbones.loading import StockModel, load_diffuser, read_json
 from sketchfusion.backbones.noise import gaussian, noise_samples
-from sketchfusion.backbones.prompts import PromptEmbeds, encode_prompt
+from sketchfusion.backbones.prompts import TEXT_ENCODERS, PromptEmbeds, encode_prompt
 from sketchfusion.backbones.unet import check_names, drop_blocks_after, named_blocks, visiting
 from sketchfusion.backbones.weights import fingerprint, resolve
 from sketchfusion.config import DiffusionConfig, digest
@@ -84,8 +83,10 @@ class LatentDiffusion(DenoisingBackbone):
         unet, unet_place = load_unet(folder, config)
         prompt = encode_prompt(folder, config.prompt, wants_pooled=wants_pooled(unet), variant=config.variant)
         vae, vae_place = load_vae(folder, config)
-        identity = digest([fingerprint(unet_place), fingerprint(vae_place)])
-        model = cls(unet, vae, read_schedule(folder), prompt, config, taps=taps, canvas_size=canvas_size,
+        schedule = read_schedule(folder)
+        text = [fingerprint(folder / name) for name in TEXT_ENCODERS if (folder / name).is_dir()]
+        identity = digest([fingerprint(unet_place), fingerprint(vae_place), vae.config.scaling_factor, text, schedule])
+        model = cls(unet, vae, alphas_cumprod(schedule), prompt, config, taps=taps, canvas_size=canvas_size,
                     identity=identity)
         model.folder = folder
         return model
@@ -259,7 +260,7 @@ def load_vae(folder: Path, config: DiffusionConfig) -> tuple[StockModel, Path]:
     file = place / "config.json"
     if not file.is_file():
         raise WeightsUnavailable(f"{place} has no config.json; expected a VAE in the hub's layout")
-    class_name = json.loads(file.read_text("utf-8")).get("_class_name", "")
+    class_name = read_json(file).get("_class_name", "")
     if class_name not in POSTERIOR:
         raise ConfigError(f"{place} holds a VAE of class {class_name!r}; supported: {', '.join(POSTERIOR)}")
     vae = load_diffuser(class_name, place, variant=None if config.vae else config.variant)
@@ -267,18 +268,23 @@ def load_vae(folder: Path, config: DiffusionConfig) -> tuple[StockModel, Path]:
     return vae, place
 
 
-def read_schedule(folder: Path) -> Tensor:
-    """alphas_cumprod (steps,) of the checkpoint's noise schedule, whichever sampler it names.
+def read_schedule(folder: Path) -> dict[str, Any]:
+    """The settings of the checkpoint's noise schedule, whichever sampler it names.
 
     Raises:
         WeightsUnavailable: the checkpoint has no scheduler configuration.
     """
-    from diffusers import DDIMScheduler
-
     file = folder / "scheduler" / "scheduler_config.json"
     if not file.is_file():
         raise WeightsUnavailable(f"{folder} has no scheduler/scheduler_config.json, which holds the noise schedule")
-    raw = json.loads(file.read_text("utf-8"))
+    raw = read_json(file)
     known = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas",
              "rescale_betas_zero_snr")
-    return DDIMScheduler(**{key: raw[key] for key in known if key in raw}).alphas_cumprod
+    return {key: raw[key] for key in known if key in raw}
+
+
+def alphas_cumprod(schedule: dict[str, Any]) -> Tensor:
+    """(steps,) abar_t of a noise schedule."""
+    from diffusers import DDIMScheduler
+
+    return DDIMScheduler(**schedule).alphas_cumprod

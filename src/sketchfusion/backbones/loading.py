@@ -5,6 +5,7 @@ Both libraries fill what a checkpoint lacks with random numbers and go on; here 
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,21 @@ from safetensors import SafetensorError
 from sketchfusion.errors import WeightsUnavailable
 
 StockModel = Any  # a diffusers or transformers model: neither library types what is inside
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """The configuration in a JSON file.
+
+    Raises:
+        WeightsUnavailable: missing or damaged.
+    """
+    try:
+        raw = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsUnavailable(f"cannot read {file}: {error}; download it again") from None
+    if not isinstance(raw, dict):
+        raise WeightsUnavailable(f"{file} must hold keys and values, got {type(raw).__name__}; download it again")
+    return raw
 
 
 def load_transformer(class_name: str, folder: Path, **options: Any) -> StockModel:
@@ -37,6 +53,8 @@ def load_diffuser(class_name: str, folder: Path, **options: Any) -> StockModel:
 
 def _load(model_class: Any, folder: Path, **options: Any) -> StockModel:
     what = f"{model_class.__name__} in {folder}"
+    if not folder.is_dir():  # both libraries would take the path for a name on the hub
+        raise WeightsUnavailable(f"cannot load {what}: there is no such folder; expected the hub's layout")
     try:
         model, info = model_class.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True, **options)
@@ -47,7 +65,6 @@ def _load(model_class: Any, folder: Path, **options: Any) -> StockModel:
     missing, unfit = sorted(info["missing_keys"]), sorted(str(key) for key in info.get("mismatched_keys", ()))
     if missing or unfit:
         some = ", ".join((missing + unfit)[:3])
-        raise WeightsUnavailable(f"the weights of {what} are incomplete: {len(missing)} missing, {len(unfit)} of other "
-                                 f"shapes ({some}, ...); download them again or check that the folder is what it claims "
-                                 "to be")
+        raise WeightsUnavailable(f"the weights of {what} are incomplete: {len(missing)} missing, {len(unfit)} of "
+                                 f"another shape ({some}, ...); download them again, or check what the folder holds")
     return model.eval()

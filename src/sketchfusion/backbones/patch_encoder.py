@@ -5,7 +5,6 @@ CLIP and SigLIP checkpoints may hold the text tower too; it is never built.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from sketchfusion.backbones.base import PatchEncoder
-from sketchfusion.backbones.loading import StockModel, load_transformer
+from sketchfusion.backbones.loading import StockModel, load_transformer, read_json
 from sketchfusion.backbones.weights import fingerprint, resolve
-from sketchfusion.config import EncoderConfig
+from sketchfusion.config import EncoderConfig, digest
 from sketchfusion.errors import ConfigError
 from sketchfusion.features import FeatureInfo
 from sketchfusion.images import InputSpec
@@ -108,7 +107,7 @@ class TransformerEncoder(PatchEncoder):
         """
         super().__init__()
         shape = model.config
-        self.family, self.identity = family, identity
+        self.family = family
         self.patch = int(shape.patch_size)
         size = config.size or native_size(shape)
         if size % self.patch:
@@ -116,6 +115,7 @@ class TransformerEncoder(PatchEncoder):
                               f"take {size // self.patch * self.patch or self.patch} or leave it out")
         self.input_spec = InputSpec(size, tuple(processor.get("image_mean") or family.mean),
                                     tuple(processor.get("image_std") or family.std))
+        self.identity = digest([identity, size, self.input_spec.mean, self.input_spec.std])
         self.patch_info = FeatureInfo(int(shape.hidden_size), self.patch)
         self.num_prefix = sum(item if isinstance(item, int) else int(getattr(shape, item)) for item in family.prefix)
         norm = model.get_submodule(family.norm)
@@ -134,7 +134,7 @@ class TransformerEncoder(PatchEncoder):
         folder = resolve(config.source, what="patch encoder", patterns=PATTERNS)
         family = family_of(folder)
         processor_file = folder / "preprocessor_config.json"
-        processor = json.loads(processor_file.read_text("utf-8")) if processor_file.is_file() else {}
+        processor = read_json(processor_file) if processor_file.is_file() else {}
         return cls(load_transformer(family.model_class, folder), family, config, processor, fingerprint(folder))
 
     def patch_features(self, images_01: Tensor) -> Tensor:
@@ -169,7 +169,7 @@ def family_of(folder: Path) -> Family:
     file = folder / "config.json"
     if not file.is_file():
         raise ConfigError(f"{folder} has no config.json; expected a patch encoder in the hub's layout")
-    model_type = json.loads(file.read_text("utf-8")).get("model_type")
+    model_type = read_json(file).get("model_type")
     if model_type not in FAMILIES:
         raise ConfigError(f"{folder} holds a model of type {model_type!r}; supported: {', '.join(FAMILIES)}")
     return FAMILIES[model_type]

@@ -6,7 +6,6 @@ freed.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sketchfusion.backbones.loading import load_transformer
+from sketchfusion.backbones.loading import load_transformer, read_json
 from sketchfusion.errors import WeightsUnavailable
 
 TEXT_ENCODERS = ("text_encoder", "text_encoder_2")
+VOCABULARIES = ("tokenizer.json", "vocab.json")
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,9 @@ def encode_prompt(folder: Path, prompt: str, *, wants_pooled: bool, variant: str
         raise WeightsUnavailable(f"{folder} has no text_encoder/ folder, which the prompt {prompt!r} needs; "
                                  "download the checkpoint with its text encoder and tokenizer")
     outputs = [_encode_with(folder, name, prompt, variant) for name in names]
+    if wants_pooled and len(outputs) < len(TEXT_ENCODERS):
+        raise WeightsUnavailable(f"{folder} has {names[0]}/ alone, but this UNet is conditioned on two text encoders; "
+                                 "download the checkpoint again")
     if not wants_pooled:
         return PromptEmbeds(outputs[0].last_hidden_state)
     embeds = PromptEmbeds(torch.cat([output.hidden_states[-2] for output in outputs], dim=-1), outputs[-1].text_embeds)
@@ -59,10 +62,15 @@ def _encode_with(folder: Path, name: str, prompt: str, variant: str | None) -> A
     from transformers import CLIPTokenizer
 
     tokenizer_folder = folder / name.replace("text_encoder", "tokenizer")
-    if not tokenizer_folder.is_dir():
-        raise WeightsUnavailable(f"{folder} has no {tokenizer_folder.name}/ folder; download the checkpoint again")
-    tokenizer = CLIPTokenizer.from_pretrained(tokenizer_folder, local_files_only=True)
-    class_name = json.loads((folder / name / "config.json").read_text("utf-8"))["architectures"][0]
+    if not any((tokenizer_folder / file).is_file() for file in VOCABULARIES):  # transformers would make up an empty one
+        raise WeightsUnavailable(f"{tokenizer_folder} holds no vocabulary ({' or '.join(VOCABULARIES)}); download the "
+                                 "checkpoint again")
+    try:
+        tokenizer = CLIPTokenizer.from_pretrained(tokenizer_folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise WeightsUnavailable(f"cannot read the tokenizer in {tokenizer_folder}: {error}; "
+                                 "download it again") from None
+    class_name = read_json(folder / name / "config.json").get("architectures", ["CLIPTextModel"])[0]
     encoder = load_transformer(class_name, folder / name, variant=variant)
     length = min(int(tokenizer.model_max_length), int(encoder.config.max_position_embeddings))
     tokens = tokenizer(prompt, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
@@ -71,4 +79,4 @@ def _encode_with(folder: Path, name: str, prompt: str, variant: str | None) -> A
 
 def _zeros_for_null(folder: Path) -> bool:
     index = folder / "model_index.json"
-    return index.is_file() and bool(json.loads(index.read_text("utf-8")).get("force_zeros_for_empty_prompt", False))
+    return index.is_file() and bool(read_json(index).get("force_zeros_for_empty_prompt", False))

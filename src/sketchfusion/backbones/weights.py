@@ -55,6 +55,24 @@ def resolve(sources: Sequence[str], *, what: str, patterns: Sequence[str] = ()) 
     raise WeightsUnavailable(_explain(what, sources, tried))
 
 
+def is_at_hand(sources: Sequence[str]) -> bool:
+    """Whether one of the places has weights on this machine; neither builds nor downloads anything.
+
+    Of a hub repository in the local cache only its presence is checked, not that every file is there.
+    """
+    if any(source.startswith("random:") for source in sources):
+        return True
+    if any(_local(source, []) is not None for source in sources):
+        return True
+    for source in filter(_is_hub, sources):
+        try:
+            _from_hub(source, (), local_only=True)
+        except (HfHubHTTPError, OSError, ValueError):
+            continue
+        return True
+    return False
+
+
 def is_offline() -> bool:
     """Whether the user forbade the network."""
     return any(os.environ.get(name, "").lower() in ("1", "true", "yes", "on") for name in OFFLINE_VARIABLES)

@@ -76,7 +76,8 @@ def _load_folder(model_class: type[Model], folder: Path, overrides: Sequence[str
     built = model_class.from_config(config)
     built.name, built.overrides, built.is_trained = str(folder), tuple(overrides), bool(record.get("is_trained"))
     found = {"encoder": built.encoder.identity, "diffusion": built.diffusion.identity}
-    for part, identity in record["backbones"].items():
+    for part in found:
+        identity = record["backbones"].get(part)
         if found[part] != identity:
             raise WeightsUnavailable(f"{folder} was trained with another {part} backbone (weights {identity}) than the "
                                      f"one found here (weights {found[part]}); put the right weights where its "
@@ -105,7 +106,9 @@ def place(model: Model, *, device: str, dtype: str, compiled: bool) -> Model:
     if dtype != "auto" and dtype not in DTYPES:
         raise DeviceError(f"unknown number format {dtype!r}; expected auto, {', '.join(DTYPES)}")
     chosen = DTYPES.get(dtype, torch.bfloat16 if target.type == "cuda" else torch.float32)
+    exact = learned_digest(model)
     model.to(device=target, dtype=chosen)
+    model.rounded_from[learned_digest(model)] = exact
     model.encoder.place(target, chosen)
     model.diffusion.place(target, chosen)
     if compiled:
@@ -124,7 +127,7 @@ def choose_device(device: str) -> torch.device:
         return torch.device(best)
     try:
         target = torch.device(device)
-        torch.empty(1, device=target)
+        torch.zeros(1, device=target).item()  # `meta` holds no numbers
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise DeviceError(f"cannot use device {device!r}: {str(error).splitlines()[0]}; "
                           "take --device cpu, or auto for the best one here") from None
@@ -132,12 +135,13 @@ def choose_device(device: str) -> torch.device:
 
 
 def learned_digest(model: SketchFusion) -> str:
-    """Hash of the learned tensors, at float32; the same on every device."""
+    """Hash of the learned tensors; the same on every device and in every number format that ``place`` rounds to."""
     state = hashlib.blake2b(digest_size=8)
     for name, value in sorted(model.learned().items()):
         state.update(name.encode())
         state.update(value.detach().float().cpu().contiguous().numpy().tobytes())
-    return state.hexdigest()
+    found = state.hexdigest()
+    return model.rounded_from.get(found, found)
 
 
 def _read_record(folder: Path) -> dict[str, Any]:
@@ -145,7 +149,8 @@ def _read_record(folder: Path) -> dict[str, Any]:
         record: dict[str, Any] = json.loads((folder / CONFIG_FILE).read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read {folder / CONFIG_FILE}: {error}") from None
-    if record.get("format") != FORMAT or not {"extractor", "backbones"} <= record.keys():
+    sections = [record.get("extractor"), record.get("backbones")] if isinstance(record, dict) else [None]
+    if not all(isinstance(section, dict) for section in sections) or record.get("format") != FORMAT:
         raise ConfigError(f"{folder / CONFIG_FILE} is not a saved SketchFusion of format {FORMAT}; "
                           f"for a preset give its name, e.g. {DEFAULT_PRESET!r}")
     return record

@@ -47,6 +47,7 @@ class SketchFusion(nn.Module):
         """
         super().__init__()
         self.config, self.encoder, self.diffusion = config, encoder, diffusion
+        self.rounded_from: dict[str, str] = {}  # digest of rounded learned weights -> digest of the exact ones
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.diffusion.seed)
             self.injector = FeatureInjector(config.injection, encoder.patch_info.channels, diffusion.blocks)
@@ -114,7 +115,8 @@ class SketchFusion(nn.Module):
         """A preset by name, a configuration file (.yaml), or a folder written by ``save_pretrained``.
 
         Args:
-            overrides: settings ``"a.b=c"``; a saved folder takes none that change its features.
+            overrides: settings ``"a.b=c"``; on a saved folder too, where one that shapes features changes the
+                fingerprint.
             device: "auto" (CUDA, then Apple's MPS, then CPU), or a torch device such as "cuda:1".
             dtype: "auto" (bfloat16 on CUDA, else float32), "float32", "bfloat16" or "float16".
             compiled: compile the repeated blocks; pays off on a GPU and many pictures.

@@ -1,0 +1,36 @@
+# Two commands do everything: `make demo` and `make test`. Both may be run again at any time.
+PYTHON ?= python3
+VENV ?= .venv
+TORCH ?= torch==2.13.0
+PRESET ?=
+BIN := $(VENV)/bin
+DEMO := .demo
+PHOTOS ?= $(DEMO)/world/photo
+SKETCHES := $(DEMO)/world/sketch
+
+.PHONY: help demo test lint clean
+help:
+	@echo "make demo                  install, index a gallery, search it with sketches, draw the results"
+	@echo "make demo PHOTOS=FOLDER    the same with your own photos"
+	@echo "make test                  install, lint, type-check and run the tests"
+	@echo "make clean                 remove what these made ($(VENV), $(DEMO))"
+
+$(VENV)/installed: pyproject.toml
+	@echo "==> virtual environment in $(VENV) (first time only; downloads PyTorch if it is not at hand)"
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; try: make PYTHON=python3.12")'
+	@$(PYTHON) -m venv $(VENV) || { echo "on Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/installed
+	@VENV=$(VENV) PHOTOS="$(PHOTOS)" DEMO=$(DEMO) PRESET=$(PRESET) bash scripts/demo.sh
+
+test: $(VENV)/installed
+	@echo "==> ruff, mypy, pytest"
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+clean:
+	rm -rf $(VENV) $(DEMO)

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# The main job from nothing: pictures, a gallery, three searches by sketch, and a picture of what was found.
+set -euo pipefail
+run() { printf '\n\033[1m$ sketchfusion %s\033[0m\n' "$*"; "$VENV/bin/sketchfusion" "$@"; }
+
+if [ ! -f "$DEMO/world/annotations.jsonl" ]; then
+    echo "==> drawing a small world: photo-like renders and freehand-like sketches of the same things"
+    run data make-world "$DEMO/world" --photos-per-class 15 --sketches-per-photo 1 --size 128 --seed 0
+fi
+
+echo; echo "==> indexing $PHOTOS (run again: only what changed is looked at)"
+run index "$PHOTOS" --gallery "$DEMO/gallery" ${PRESET:+--preset "$PRESET"}
+
+for class in lighthouse guitar cat; do
+    sketch=$(find "$DEMO/world/sketch/$class" -name '*.png' | sort | head -n 1)
+    echo; echo "==> searching with a sketch of a $class"
+    run search "$sketch" --gallery "$DEMO/gallery" --top 8 --sheet "$DEMO/found-$class.png"
+done
+
+echo
+echo "Pictures of the results: $DEMO/found-lighthouse.png, found-guitar.png, found-cat.png"
+run gallery info --gallery "$DEMO/gallery"

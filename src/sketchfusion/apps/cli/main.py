@@ -1,0 +1,37 @@
+"""The command line: one verb a file, mounted here. A verb parses, calls the library once and prints."""
+
+from __future__ import annotations
+
+import typer
+
+from sketchfusion.apps.cli import data, extract, gallery, index, info, search
+
+app = typer.Typer(
+    name="sketchfusion", no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False,
+    help="Find photos by drawing them: one feature space for freehand sketches and photos.",
+    epilog="Exit codes: 0 done, 2 wrong option or setting, 3 unreadable picture, 4 missing weights, 5 gallery, "
+           "6 data set, 7 device, 130 interrupted.")
+
+app.command("index")(index.index)
+app.command("search")(search.search)
+app.command("similar")(search.similar)
+app.command("extract")(extract.extract)
+app.command("list")(info.list_presets)
+app.command("info")(info.info)
+app.add_typer(gallery.app, name="gallery")
+app.add_typer(data.app, name="data")
+
+
+@app.callback(invoke_without_command=True)
+def root(version: bool = typer.Option(False, "--version", help="Print the version and leave.")) -> None:
+    """Options that belong to no verb."""
+    if version:
+        from sketchfusion import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def run() -> None:
+    """What the ``sketchfusion`` command runs."""
+    app()
