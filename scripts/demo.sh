@@ -1,6 +1,11 @@
 #!/usr/bin/env bash
 # The main job from nothing: pictures, a gallery, three searches by sketch, and a picture of what was found.
 set -euo pipefail
+echo "This demo runs on the preset ${PRESET:-tiny (the default)}."
+if [ "${PRESET:-tiny}" = tiny ]; then
+    echo "tiny is untrained: every step is real, but what it finds is little better than chance."
+fi
+
 run() { printf '\n\033[1m$ sketchfusion %s\033[0m\n' "$*"; "$VENV/bin/sketchfusion" "$@"; }
 
 if [ ! -f "$DEMO/world/annotations.jsonl" ]; then
@@ -19,4 +24,4 @@ done
 
 echo
 echo "Pictures of the results: $DEMO/found-lighthouse.png, found-guitar.png, found-cat.png"
-run gallery info --gallery "$DEMO/gallery"
+run gallery info "$DEMO/gallery"

@@ -38,7 +38,7 @@ FORMATS = {
     "HEIF": (".heic", ".heif", ".hif"),  # needs the extra `heic`
 }
 SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
-MAX_PIXELS = 200_000_000
+MAX_PIXELS = 150_000_000  # below Pillow's own limit of 179 million, so that the message is ours
 MIN_DECODED_SIDE = 320  # enough for a thumbnail too, so that a gallery and a single call decode a JPEG alike
 EXIF_ORIENTATION, EXIF_DATE_TAKEN, EXIF_DATE_CHANGED, EXIF_IFD = 0x0112, 0x9003, 0x0132, 0x8769
 
@@ -137,7 +137,7 @@ def open_image(source: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_
         raise ImageError(f"cannot read {name}: {error}") from None
     if image.width * image.height > max_pixels:
         raise ImageError(f"{name} has {image.width} x {image.height} pixels, more than the limit of "
-                         f"{max_pixels:,}; scale it down or raise max_pixels")
+                         f"{max_pixels:,}; scale it down")
     return image
 
 
@@ -158,8 +158,15 @@ def heic_hint(name: str) -> str:
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
-    """(height, width) after the EXIF rotation, read from the header alone."""
-    turned = image.getexif().get(EXIF_ORIENTATION) in (5, 6, 7, 8)
+    """(height, width) after the EXIF rotation, read from the header.
+
+    Raises:
+        ImageError: damaged data; of a PNG Pillow reads all of it in search of the orientation.
+    """
+    try:
+        turned = image.getexif().get(EXIF_ORIENTATION) in (5, 6, 7, 8) and image.format != "TIFF"  # Pillow turned it
+    except Exception as error:
+        raise damaged(image, error) from None
     return (image.width, image.height) if turned else (image.height, image.width)
 
 
@@ -184,9 +191,13 @@ def decode(image: Image.Image, *, canvas_side: int | None = None) -> Image.Image
     except Image.DecompressionBombError as error:
         raise ImageError(f"the picture is too large: {error}; scale it down first") from None
     except Exception as error:  # Pillow's decoders raise many types on damaged data: struct.error, KeyError, ...
-        name = getattr(image, "filename", "") or "the picture"
-        raise ImageError(f"cannot decode {name}: {type(error).__name__}: {error}; "
-                         "the file is damaged or cut off") from None
+        raise damaged(image, error) from None
+
+
+def damaged(image: Image.Image, error: Exception) -> ImageError:
+    """What to say of a picture whose data cannot be read."""
+    name = getattr(image, "filename", "") or "the picture"
+    return ImageError(f"cannot decode {name}: {type(error).__name__}: {error}; the file is damaged or cut off")
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

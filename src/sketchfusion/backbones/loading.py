@@ -6,12 +6,15 @@ Both libraries fill what a checkpoint lacks with random numbers and go on; here 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import diffusers
 import transformers
 from safetensors import SafetensorError
+from transformers.utils import logging
 
 from sketchfusion.errors import WeightsUnavailable
 
@@ -31,6 +34,22 @@ def read_json(file: Path) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise WeightsUnavailable(f"{file} must hold keys and values, got {type(raw).__name__}; download it again")
     return raw
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """No progress bars and reports of transformers while active: a bar for each part, and a table of the weights that
+    are not wanted, say nothing to whoever asked for photos. What is missing is an error here, not a report."""
+    shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    if shown:
+        logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if shown:
+            logging.enable_progress_bar()
 
 
 def load_transformer(class_name: str, folder: Path, **options: Any) -> StockModel:
@@ -56,8 +75,9 @@ def _load(model_class: Any, folder: Path, **options: Any) -> StockModel:
     if not folder.is_dir():  # both libraries would take the path for a name on the hub
         raise WeightsUnavailable(f"cannot load {what}: there is no such folder; expected the hub's layout")
     try:
-        model, info = model_class.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, output_loading_info=True, **options)
+        with quietly():
+            model, info = model_class.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, output_loading_info=True, **options)
     except (OSError, ValueError, SafetensorError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
         raise WeightsUnavailable(f"cannot load {what}: {reason}\nExpected the hub's layout: config.json beside "

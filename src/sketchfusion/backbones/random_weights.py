@@ -18,7 +18,7 @@ from typing import Any
 import torch
 import yaml
 
-from sketchfusion.backbones.loading import StockModel
+from sketchfusion.backbones.loading import StockModel, quietly
 from sketchfusion.config import digest
 from sketchfusion.errors import ConfigError
 
@@ -100,7 +100,8 @@ def write_checkpoint(parts: dict[str, dict[str, Any]], folder: Path, *, seed: in
         else:
             processor = config.get("preprocessor")
             shape = {key: value for key, value in config.items() if key != "preprocessor"}
-            build_part(shape, seed=seed + index).save_pretrained(target, safe_serialization=True)
+            with quietly():
+                build_part(shape, seed=seed + index).save_pretrained(target, safe_serialization=True)
             if processor:
                 (target / "preprocessor_config.json").write_text(json.dumps(processor), encoding="utf-8")
 

@@ -12,6 +12,7 @@ Places are tried in order. Only safetensors are read.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Sequence
 from importlib import resources
@@ -26,7 +27,7 @@ from sketchfusion.errors import WeightsUnavailable
 
 WEIGHTS_FOLDER_VARIABLE = "SKETCHFUSION_WEIGHTS"
 OFFLINE_VARIABLES = ("SKETCHFUSION_OFFLINE", "HF_HUB_OFFLINE")
-DIGEST_SAMPLES, DIGEST_SAMPLE_BYTES = 64, 4096
+WHOLE_BYTES, SAMPLE_BYTES = 2**18, 2**12
 
 
 def resolve(sources: Sequence[str], *, what: str, patterns: Sequence[str] = ()) -> Path:
@@ -50,8 +51,8 @@ def resolve(sources: Sequence[str], *, what: str, patterns: Sequence[str] = ()) 
             try:
                 return _from_hub(source, patterns, local_only=local_only)
             except (HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError, OSError, ValueError) as error:
-                where = "the hub's local cache" if local_only else "the hub"
-                tried.append(f"{source} in {where}: {_brief(error)}")
+                reason = "not in the hub's local cache" if local_only else f"not given by the hub: {_brief(error)}"
+                tried.append(f"{source}: {reason}")
     raise WeightsUnavailable(_explain(what, sources, tried))
 
 
@@ -79,10 +80,14 @@ def is_offline() -> bool:
 
 
 def fingerprint(path: Path) -> str:
-    """Hash that tells weights apart: of every safetensors file its header, its size and 64 evenly spaced samples.
+    """Hash that tells weights apart: of every safetensors file its header, and of every tensor three samples.
 
-    Reading all bytes of a 5-GB model at each start would take longer than a search; two trainings never agree on all
-    the samples. File names and places do not count, so a mirror of the same files has the same fingerprint.
+    Reading all bytes of a 5-GB model at each start would take longer than a search. Training changes a tensor
+    everywhere, so the first, middle and last 4 KiB of each tell, also where only a few layers were trained; tensors up
+    to 256 KiB are read whole. File names and places do not count: a mirror of the same files has the same fingerprint.
+
+    Raises:
+        WeightsUnavailable: a file is not in the safetensors format.
     """
     files = sorted(path.rglob("*.safetensors")) if path.is_dir() else [path]
     state = hashlib.blake2b(digest_size=8)
@@ -96,13 +101,18 @@ def _sampled(file: Path) -> bytes:
     with file.open("rb") as stream:
         size = stream.seek(0, os.SEEK_END)
         stream.seek(0)
-        state.update(size.to_bytes(8, "little"))
-        header_bytes = int.from_bytes(stream.read(8), "little")
-        state.update(stream.read(min(header_bytes, size)))
-        start = min(8 + header_bytes, size)
-        for index in range(DIGEST_SAMPLES):
-            stream.seek(start + index * (size - start) // DIGEST_SAMPLES)
-            state.update(stream.read(DIGEST_SAMPLE_BYTES))
+        header = stream.read(min(int.from_bytes(stream.read(8), "little"), size))
+        state.update(header)
+        try:
+            entries = {name: entry for name, entry in json.loads(header).items() if name != "__metadata__"}
+            spans = sorted(tuple(entry["data_offsets"]) for entry in entries.values())
+        except (ValueError, KeyError, AttributeError, TypeError):
+            raise WeightsUnavailable(f"{file} is not in the safetensors format; download it again") from None
+        for start, end in spans:
+            whole = end - start <= WHOLE_BYTES
+            for offset in (start,) if whole else (start, (start + end) // 2, end - SAMPLE_BYTES):
+                stream.seek(8 + len(header) + offset)
+                state.update(stream.read(end - start if whole else SAMPLE_BYTES))
     return state.digest()
 
 

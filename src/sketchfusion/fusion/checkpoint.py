@@ -51,12 +51,10 @@ def save(model: SketchFusion, folder: Path) -> Path:
 
 
 def load(model_class: type[Model], model: str | os.PathLike[str], overrides: Sequence[str]) -> Model:
-    """An extractor on the CPU: from a saved folder if ``model`` is one, else from a preset or configuration file."""
+    """An extractor on the CPU: of a preset, else from a saved folder, else from a configuration file."""
     folder = Path(model)
-    if (folder / CONFIG_FILE).is_file():
-        return _load_folder(model_class, folder, overrides)
     if folder.is_dir() and str(model) not in preset_names():
-        raise ConfigError(f"{folder} has no {CONFIG_FILE}; expected a folder written by save_pretrained")
+        return _load_folder(model_class, folder, overrides)
     preset = load_preset(str(model), overrides)
     built = model_class.from_config(preset.extractor)
     built.name, built.overrides = str(model), tuple(overrides)

@@ -15,12 +15,12 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from sketchfusion.backbones.base import DenoisingBackbone, PatchEncoder
+from sketchfusion.backbones.base import DenoisingBackbone, PatchEncoder, checkpoint_blocks
 from sketchfusion.backbones.build import build_backbones
 from sketchfusion.backbones.noise import content_keys
 from sketchfusion.config import ExtractorConfig, digest
 from sketchfusion.errors import ConfigError
-from sketchfusion.features import Features
+from sketchfusion.features import FeaturePyramid, Features
 from sketchfusion.fusion import checkpoint
 from sketchfusion.fusion.aggregation import AggregationNetwork
 from sketchfusion.fusion.descriptor import content_mask, pool
@@ -62,16 +62,22 @@ class SketchFusion(nn.Module):
         Returns:
             Feature map (B, D, Hf, Wf) and descriptors (B, D).
         """
+        feature_map = self.aggregator(self.pyramids(images_01, keys))
+        mask = None if content is None else content_mask(
+            content.to(self.device), self.canvas_size, (feature_map.shape[2], feature_map.shape[3]))
+        return Features(feature_map, pool(feature_map, mask, self.config.descriptor))
+
+    def pyramids(self, images_01: Tensor, keys: Sequence[str] | None = None) -> list[FeaturePyramid]:
+        """The injected taps before aggregation, one pyramid per timestep; arguments as in ``forward``.
+
+        Returns:
+            Tap name -> (B, C, Hf, Wf), for each timestep.
+        """
         self._check_canvas(images_01)
         keys = content_keys(images_01) if keys is None else keys
         images_01 = images_01.to(self.device)
         injection = self.injector(self.encoder.patch_features(images_01)) if self.injector.channels else None
-        latents = self.diffusion.encode(images_01, keys)
-        pyramids = self.diffusion.forward_taps(latents, keys, injection)
-        feature_map = self.aggregator(pyramids)
-        mask = None if content is None else content_mask(
-            content.to(self.device), self.canvas_size, (feature_map.shape[2], feature_map.shape[3]))
-        return Features(feature_map, pool(feature_map, mask, self.config.descriptor))
+        return self.diffusion.forward_taps(self.diffusion.encode(images_01, keys), keys, injection)
 
     @torch.no_grad()
     def features(self, pictures: Iterable[Picture] | Picture, *, kind: Kind = "photo", batch_size: int = 8) -> Features:
@@ -165,6 +171,10 @@ class SketchFusion(nn.Module):
         learned = ("injector.", "aggregator.")
         return {name: value for name, value in self.state_dict().items() if name.startswith(learned)}
 
+    def enable_gradient_checkpointing(self) -> None:
+        """Recompute the UNet's blocks in the backward pass instead of keeping them: slower, far less memory."""
+        checkpoint_blocks(self.diffusion)
+
     def set_prompt(self, prompt: str) -> None:
         """Condition the diffusion model on another prompt; it becomes part of settings and fingerprint.
 
@@ -176,6 +186,8 @@ class SketchFusion(nn.Module):
         self.config = self.config.model_copy(update={"diffusion": changed})
 
     def _canvases(self, pictures: Iterable[Picture] | Picture, kind: Kind, batch_size: int) -> Iterator[Canvas]:
+        if batch_size < 1:
+            raise ConfigError(f"batch_size must be at least 1, got {batch_size}")
         remaining = each_picture(pictures)
         while batch := list(islice(remaining, batch_size)):
             yield make_canvas(batch, self.canvas_size, self.padding(kind))

@@ -1,0 +1,81 @@
+"""What the index needs of an extractor, and one picture or batch through it."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from torch import Tensor
+
+from sketchfusion.errors import GalleryError
+from sketchfusion.images import Canvas, Color, place_on_canvas
+
+Descriptors = npt.NDArray[np.float32]
+UNIT_TOLERANCE = 1e-2  # of a descriptor's length; half precision stays well inside
+
+
+class Describer(Protocol):
+    """An extractor, as the index sees it; ``fusion.extractor.SketchFusion`` is one."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of everything that shapes a descriptor; equal fingerprints give comparable descriptors."""
+
+    @property
+    def name(self) -> str:
+        """Preset name, or the folder or configuration file it was loaded from."""
+
+    @property
+    def overrides(self) -> tuple[str, ...]:
+        """The ``a.b=c`` settings it was loaded with."""
+
+    @property
+    def descriptor_size(self) -> int:
+        """D."""
+
+    @property
+    def canvas_size(self) -> int:
+        """S, pixels."""
+
+    def padding(self, kind: Literal["photo", "sketch"]) -> Color:
+        """Colour of the bars beside a picture that is not square."""
+
+    def describe_canvas(self, canvas: Canvas) -> Tensor:
+        """(B, D) float32 on the CPU, unit length."""
+
+
+def describe_batch(describer: Describer, canvas: Canvas) -> Descriptors:
+    """(B, D) float32 of a batch.
+
+    Raises:
+        GalleryError: the extractor gives another shape than it declares.
+    """
+    descriptors = describer.describe_canvas(canvas).detach().float().cpu().numpy()
+    expected = (len(canvas), describer.descriptor_size)
+    if descriptors.shape != expected:
+        raise GalleryError(f"the extractor {describer.name!r} gave descriptors of shape {descriptors.shape}, "
+                           f"expected {expected}; its declared descriptor_size is wrong")
+    return descriptors
+
+
+def usable(descriptors: Descriptors) -> npt.NDArray[np.bool_]:
+    """(B,) whether each of (B, D) is finite and of unit length."""
+    lengths = np.linalg.norm(np.nan_to_num(descriptors.astype(np.float64), nan=np.inf), axis=-1)
+    return np.abs(lengths - 1) <= UNIT_TOLERANCE
+
+
+def describe_picture(describer: Describer, picture: Image.Image, kind: Literal["photo", "sketch"],
+                     size: tuple[int, int] | None = None) -> Descriptors:
+    """(D,) float32 of one RGB picture; ``size`` is (height, width) of the original where it was decoded smaller.
+
+    Raises:
+        GalleryError: the descriptor is not finite or not of unit length.
+    """
+    canvas = place_on_canvas(picture, describer.canvas_size, describer.padding(kind), size=size)
+    descriptors = describe_batch(describer, canvas)
+    if not usable(descriptors).all():
+        raise GalleryError(f"the extractor {describer.name!r} gave a descriptor that is not finite or not of unit "
+                           f"length for this {kind}; its weights may be damaged, load them again")
+    return descriptors[0]

@@ -1,0 +1,258 @@
+"""A gallery: a folder that knows photos by their descriptors, and finds them by a sketch or by another photo."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from sketchfusion.errors import GalleryError
+from sketchfusion.images import decode, open_image, upright_size
+from sketchfusion.index.describer import Describer, Descriptors, describe_picture
+from sketchfusion.index.folder import (
+    check_place,
+    known_roots,
+    merge_roots,
+    next_store,
+    record_stamp,
+    remove_stores,
+    writing,
+)
+from sketchfusion.index.lance import ANN_THRESHOLD, LanceStore
+from sketchfusion.index.pipeline import hash_file
+from sketchfusion.index.record import (
+    REBUILD_NAME,
+    RECORD_NAME,
+    GalleryRecord,
+    new_record,
+    read_record,
+    write_record,
+)
+from sketchfusion.index.scan import Scan, absolute, is_under, scan
+from sketchfusion.index.search import SearchOptions, SearchResult, find
+from sketchfusion.index.store import FileState, Store
+from sketchfusion.index.update import OnProgress, Summary, Update, UpdateOptions, vanished
+from sketchfusion.sketches import Source, on_paper, read_sketch
+
+
+class Gallery:
+    """An open gallery. Use ``Gallery.open`` or ``Gallery.create``.
+
+    One process may update it at a time; any number may search meanwhile, and see each commit.
+    """
+
+    def __init__(self, folder: Path, record: GalleryRecord, *, ann_threshold: int = ANN_THRESHOLD) -> None:
+        self.folder, self.ann_threshold = folder, ann_threshold
+        self.record, self.stamp = record, record_stamp(folder)
+
+    @cached_property
+    def store(self) -> Store:
+        """The rows. Raises GalleryError: missing or damaged."""
+        return self.open_store(self.record)
+
+    def open_store(self, record: GalleryRecord, *, create: bool = False) -> Store:
+        """The store that a record names."""
+        return LanceStore(self.folder / record.store, record.descriptor_size, create=create,
+                          ann_threshold=self.ann_threshold)
+
+    @staticmethod
+    def open(folder: str | os.PathLike[str], *, ann_threshold: int = ANN_THRESHOLD) -> Gallery:
+        """The gallery in a folder. Raises GalleryError: there is none, it is damaged or of a newer version."""
+        path = Path(absolute(folder))
+        return Gallery(path, read_record(path), ann_threshold=ann_threshold)
+
+    @staticmethod
+    def create(folder: str | os.PathLike[str], describer: Describer, *,
+               ann_threshold: int = ANN_THRESHOLD) -> Gallery:
+        """An empty gallery for descriptors of this extractor, in a folder that is empty or does not exist.
+
+        Raises:
+            GalleryError: the folder holds a gallery or anything else, or cannot be written.
+        """
+        path = Path(absolute(folder))
+        check_place(path)
+        with writing(path):
+            if (path / RECORD_NAME).exists():
+                raise GalleryError(f"there is a gallery in {path} already; open it, or choose another folder")
+            remove_stores(path, wanted=())
+            gallery = Gallery(path, new_record(describer, "store-1"), ann_threshold=ann_threshold)
+            # The store first: a gallery that has its record is complete.
+            gallery.open_store(gallery.record, create=True)
+            write_record(gallery.record, path)
+            gallery.stamp = record_stamp(path)
+        return gallery
+
+    def refresh(self) -> None:
+        """Follow what another process recorded since, such as a rebuild that took the place of the rows."""
+        stamp = record_stamp(self.folder)
+        if stamp != self.stamp:
+            self.record, self.stamp = read_record(self.folder), stamp
+            self.__dict__.pop("store", None)
+
+    def update(self, photos: Sequence[str | os.PathLike[str]], describer: Describer, *,
+               options: UpdateOptions | None = None, rebuild: bool = False,
+               on_progress: OnProgress = lambda done, total: None) -> Summary:
+        """Index files and folders; whatever is unchanged since the last time is left alone.
+
+        Args:
+            photos: files or folders; none for all that were indexed before.
+            describer: the extractor that made the gallery or, with ``rebuild``, any.
+            options: pace and safety.
+            rebuild: describe everything anew, beside the present rows, which stay in use until all is done. What was
+                indexed before is included. Interrupted, it goes on where it was when called again.
+            on_progress: called with (done, total) files.
+        Raises:
+            GalleryError: another process is writing, another extractor made the gallery, or a folder is missing or
+                has lost all its photos. Nothing was changed then.
+        """
+        options = options or UpdateOptions()
+        with writing(self.folder):
+            self.refresh()
+            if rebuild:
+                return self.rebuild(photos, describer, options, on_progress)
+            self.record.check(describer, self.folder)
+            states = self.store.states()
+            found = scan(photos or known_roots(self.record, states), leave_out=[str(self.folder)])
+            gone = vanished(found, states, allow_empty=options.allow_empty)
+            self.remember_roots(found)
+            self.remove_stores()
+            summary = Update(self.store, describer, options, on_progress).run(found, gone)
+            if (self.folder / REBUILD_NAME).exists():
+                summary.notes.append("a rebuild was begun and not finished; `sketchfusion index --rebuild` finishes it")
+            return summary
+
+    def rebuild(self, photos: Sequence[str | os.PathLike[str]], describer: Describer, options: UpdateOptions,
+                on_progress: OnProgress) -> Summary:
+        """Describe everything into a new store, then let it take the place of the present one."""
+        states, notes = self.rebuildable()
+        known = known_roots(self.record, states, missing_ok=options.allow_empty) if self.record.roots or states else []
+        found = scan([*photos, *known], leave_out=[str(self.folder)])
+        lost = [folder for folder in found.unlisted if any(is_under(path, folder) for path in states)]
+        if lost and not options.allow_empty:
+            raise GalleryError(f"{lost[0]} has photos in the gallery but cannot be listed now; nothing was changed. "
+                               "Make it readable, or leave its photos out with --allow-empty")
+        vanished(found, states, allow_empty=options.allow_empty)
+        record = self.rebuild_record(describer)
+        store = self.open_store(record, create=True)
+        gone = vanished(found, store.states(), allow_empty=True)
+        summary = Update(store, describer, options, on_progress).run(found, gone)
+        write_record(record.model_copy(update={"roots": merge_roots((), found.roots)}), self.folder)
+        (self.folder / REBUILD_NAME).unlink(missing_ok=True)
+        self.refresh()
+        self.remove_stores()
+        summary.notes += notes
+        return summary
+
+    def rebuildable(self) -> tuple[dict[str, FileState], list[str]]:
+        """The present rows, or none and a note where they are beyond reading."""
+        try:
+            return self.store.states(), []
+        except GalleryError as error:
+            return {}, [f"the former rows were unreadable ({error}); photos that were indexed one by one, "
+                        "not through their folder, must be given again"]
+
+    def rebuild_record(self, describer: Describer) -> GalleryRecord:
+        """The record of an unfinished rebuild by the same extractor, or of a new one."""
+        if (self.folder / REBUILD_NAME).exists():
+            record = read_record(self.folder, REBUILD_NAME)
+            if record.fingerprint == describer.fingerprint and record.store != self.record.store:
+                return record
+        record = new_record(describer, next_store(self.folder))
+        write_record(record, self.folder, REBUILD_NAME)
+        self.remove_stores()
+        return record
+
+    def remember_roots(self, found: Scan) -> None:
+        """Add the folders of this run to the record."""
+        roots = merge_roots(self.record.roots, found.roots)
+        if roots != self.record.roots:
+            self.record = self.record.model_copy(update={"roots": roots})
+            write_record(self.record, self.folder)
+            self.stamp = record_stamp(self.folder)
+
+    def remove_stores(self) -> None:
+        """Delete what rebuilds left behind."""
+        wanted = [self.record.store]
+        if (self.folder / REBUILD_NAME).exists():
+            wanted.append(read_record(self.folder, REBUILD_NAME).store)
+        remove_stores(self.folder, wanted=wanted)
+
+    def search(self, sketch: Source | Image.Image, describer: Describer, options: SearchOptions | None = None, *,
+               line: int = 1) -> SearchResult:
+        """Photos that show what the sketch shows.
+
+        Args:
+            sketch: a picture, or anything that ``sketches.read_sketch`` reads.
+            describer: the extractor that made the gallery.
+            options: how many, which and in what order.
+            line: which drawing of an ndjson file, from 1.
+        Raises:
+            ImageError: the sketch is unreadable or blank.
+            GalleryError: another extractor made the gallery.
+        """
+        self.refresh()
+        self.record.check(describer, self.folder)
+        picture = (on_paper(sketch.copy(), "the sketch") if isinstance(sketch, Image.Image)
+                   else read_sketch(sketch, line=line))
+        return self.search_descriptor(describe_picture(describer, picture, "sketch"), options)
+
+    def similar(self, photo: str | os.PathLike[str], describer: Describer | None = None,
+                options: SearchOptions | None = None) -> SearchResult:
+        """Photos that look like this one, which is itself left out, as are exact copies of it.
+
+        Args:
+            photo: file, in the gallery or not.
+            describer: the extractor that made the gallery; not needed for a photo that is in it.
+            options: how many, which and in what order.
+        Raises:
+            ImageError: the photo is unreadable.
+            GalleryError: an extractor is needed and not given, or another one made the gallery.
+        """
+        self.refresh()
+        with open_image(absolute(photo)) as image:
+            content = hash_file(absolute(photo))
+            known = self.store.find(content)
+            if known is not None:
+                return find(self.store, known.descriptor, options or SearchOptions(), not_hash=content)
+            if describer is None:
+                raise GalleryError(f"{photo} is not in the gallery {self.folder}, so its descriptor is not known; "
+                                   "load the gallery's model, or index the photo first")
+            self.record.check(describer, self.folder)
+            size = upright_size(image)
+            picture = decode(image, canvas_side=describer.canvas_size)  # as indexing does, so that copies agree
+            descriptor = describe_picture(describer, picture, "photo", size)
+        return find(self.store, descriptor, options or SearchOptions(), not_hash=content)
+
+    def knows(self, photo: str | os.PathLike[str]) -> bool:
+        """Whether this file's content is in the gallery. Raises ImageError: it is not a readable picture."""
+        with open_image(absolute(photo)):
+            return self.store.find(hash_file(absolute(photo))) is not None
+
+    def search_descriptor(self, descriptor: Descriptors, options: SearchOptions | None = None) -> SearchResult:
+        """Photos by the cosine of their descriptor with (D,) ``descriptor`` of unit length."""
+        self.refresh()
+        return find(self.store, descriptor, options or SearchOptions())
+
+    def thumbnail(self, path: str | os.PathLike[str]) -> bytes:
+        """JPEG of at most 160 x 160 pixels. Raises GalleryError: the photo is not in the gallery."""
+        return self.thumbnails([absolute(path)])[absolute(path)]
+
+    def thumbnails(self, paths: Sequence[str]) -> dict[str, bytes]:
+        """JPEG by absolute path. Raises GalleryError: a photo is not in the gallery."""
+        found = self.store.get(paths)
+        for path in paths:
+            if path not in found:
+                raise GalleryError(f"{path} is not in the gallery {self.folder}; index it first")
+        return {path: photo.thumbnail for path, photo in found.items()}
+
+    def info(self) -> dict[str, Any]:
+        """What the gallery is, as plain JSON values."""
+        self.refresh()
+        return {"gallery": str(self.folder), **self.record.model_dump(mode="json"),
+                **{("photos" if key == "count" else key): value for key, value in asdict(self.store.info()).items()},
+                "unfinished_rebuild": (self.folder / REBUILD_NAME).exists()}

@@ -1,0 +1,198 @@
+"""Finding the pictures under files and folders, without opening them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sketchfusion.errors import GalleryError
+from sketchfusion.images import SUFFIXES
+
+SYSTEM_FOLDERS = frozenset(("@eadir", "#recycle", "#snapshot", "$recycle.bin", "system volume information",
+                            "__macosx", "node_modules", "lost+found", "__pycache__"))
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """A file that is named like a picture.
+
+    Attributes:
+        path: absolute.
+        root: the folder, or the file itself, that was asked for and led here; absolute.
+        size: bytes.
+        mtime_ns: time of the last change.
+    """
+
+    path: str
+    root: str
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A file or folder that was left out, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass
+class Scan:
+    """What was found.
+
+    Attributes:
+        roots: absolute, as asked for, each once.
+        files: in the order of the roots, then by name; each path once.
+        failures: what could not be listed or looked at.
+        unlisted: folders whose content is not known, so that nothing under them counts as gone.
+        not_pictures: suffix -> number of files that have another suffix than a picture's.
+    """
+
+    roots: list[str]
+    files: list[FoundFile] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    unlisted: list[str] = field(default_factory=list)
+    not_pictures: Counter[str] = field(default_factory=Counter)
+
+
+def absolute(path: str | os.PathLike[str]) -> str:
+    """Absolute path with ``~`` expanded; symbolic links stay."""
+    return os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111, pathlib keeps ".." and raises on "~x"
+
+
+def is_under(path: str, folder: str) -> bool:
+    """Whether the path is the folder or lies below it."""
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
+
+
+def is_reached(folder: str, root: str) -> bool:
+    """Whether a scan of the root comes to the folder: it lies below, and nothing between is hidden."""
+    if not is_under(folder, root):
+        return False
+    return not any(is_left_out(part) for part in Path(folder).relative_to(root).parts)
+
+
+def is_left_out(name: str) -> bool:
+    """Whether folders of this name are not entered."""
+    return name.startswith(".") or name.lower() in SYSTEM_FOLDERS
+
+
+def printable(path: str) -> str:
+    """The path with bytes that are not UTF-8 written as ``\\xNN``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def is_utf8(path: str) -> bool:
+    """Whether the path can be stored as text."""
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def check_roots(roots: Iterable[str | os.PathLike[str]]) -> list[str]:
+    """The roots as absolute paths, each once, in order.
+
+    Raises:
+        GalleryError: none given, or one does not exist or is not UTF-8.
+    """
+    checked = list(dict.fromkeys(absolute(root) for root in roots))
+    if not checked:
+        raise GalleryError("no photos were given; name at least one folder or picture file")
+    for root in checked:
+        if not is_utf8(root):
+            raise GalleryError(f"{printable(root)} is not valid UTF-8; rename it or give it through another path")
+        if not Path(root).exists():
+            raise GalleryError(f"there is no file or folder {root}; nothing was changed. Check the path, "
+                               "and whether its disk is connected")
+    return checked
+
+
+def scan(roots: Sequence[str | os.PathLike[str]], *, leave_out: Sequence[str] = ()) -> Scan:
+    """All files under the roots that are named like pictures.
+
+    Hidden and system folders and hidden files are left out, unless they are a root themselves. Folders behind
+    symbolic links are entered, each real folder once, after all folders that are reached without a link.
+
+    Args:
+        roots: files or folders.
+        leave_out: absolute folders that are not entered, such as the gallery's own.
+    Raises:
+        GalleryError: a root does not exist.
+    """
+    found = Scan(check_roots(roots))
+    paths: set[str] = set()
+    visited: set[tuple[int, int]] = set()
+    links: list[tuple[str, str]] = []
+    for root in found.roots:
+        if Path(root).is_dir():
+            collect(walk(root, found, visited, links, leave_out), root, found, paths)
+        else:
+            collect([root], root, found, paths)
+    while links:
+        root, link = links.pop(0)
+        collect(walk(link, found, visited, links, leave_out, root=root), root, found, paths)
+    return found
+
+
+def walk(top: str, found: Scan, visited: set[tuple[int, int]], links: list[tuple[str, str]],
+         leave_out: Sequence[str], *, root: str | None = None) -> Iterator[str]:
+    """Files below a folder, sorted by name, depth first. Links to folders are put on ``links`` for later."""
+    stack = [top]
+    while stack:
+        folder = stack.pop()
+        try:
+            state = Path(folder).stat()
+            if (state.st_dev, state.st_ino) in visited or folder in leave_out:
+                continue
+            visited.add((state.st_dev, state.st_ino))
+            with os.scandir(folder) as entries:
+                names = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            found.failures.append(Failure(printable(folder), f"the folder cannot be listed: {error.strerror}; "
+                                                             "its photos already in the gallery are kept"))
+            found.unlisted.append(folder)
+            continue
+        below = []
+        for entry in names:
+            if entry.name.startswith("."):
+                continue
+            if not entry.is_dir():
+                yield entry.path
+            elif not is_left_out(entry.name):
+                if entry.is_symlink():
+                    links.append((root or top, entry.path))
+                else:
+                    below.append(entry.path)
+        stack.extend(reversed(below))
+
+
+def collect(paths: Iterable[str], root: str, found: Scan, seen: set[str]) -> None:
+    """Sort files into pictures, other files and failures."""
+    for path in paths:
+        suffix = Path(path).suffix.lower()
+        if path in seen:
+            continue
+        seen.add(path)
+        if suffix not in SUFFIXES:
+            found.not_pictures[printable(suffix) or "(none)"] += 1
+            continue
+        reason = None
+        try:
+            state = os.stat(path)  # noqa: PTH116, the name may not be text
+            if not stat.S_ISREG(state.st_mode):
+                reason = "it is not a regular file"
+        except OSError as error:
+            reason = f"cannot be looked at: {error.strerror}"
+        if not is_utf8(path):
+            reason = "its name is not valid UTF-8; rename it"
+        if reason:
+            found.failures.append(Failure(printable(path), reason))
+        else:
+            found.files.append(FoundFile(path, root, state.st_size, state.st_mtime_ns))

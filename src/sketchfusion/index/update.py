@@ -1,0 +1,255 @@
+"""Bringing the rows of a store up to date with the files: only what changed is read, only what is new is described."""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from sketchfusion.errors import ConfigError, GalleryError
+from sketchfusion.images import Canvas
+from sketchfusion.index.describer import Describer, describe_batch, usable
+from sketchfusion.index.pipeline import PhotoReader, Reading, Unreadable, reading
+from sketchfusion.index.scan import Failure, FoundFile, Scan, is_under, printable
+from sketchfusion.index.store import FileState, Photo, Store
+
+COMMITS_PER_OPTIMIZE = 50  # a slow model makes many small commits; merged now and then, they stay quick to read
+
+OnProgress = Callable[[int, int], None]
+"""``on_progress(done, total)``, in files that have to be looked into."""
+
+
+@dataclass(frozen=True)
+class UpdateOptions:
+    """How an update goes about it.
+
+    Attributes:
+        batch_size: photos per pass of the model.
+        workers: threads that read and decode; None for one per core, at most 8.
+        allow_empty: accept that a folder which had photos has none left.
+        commit_rows, commit_seconds: what is done is saved after so many photos or so much time; a kill loses no more.
+    """
+
+    batch_size: int = 16
+    workers: int | None = None
+    allow_empty: bool = False
+    commit_rows: int = 1024
+    commit_seconds: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "workers", "commit_rows"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} must be at least 1, got {value}")
+
+    @property
+    def num_workers(self) -> int:
+        """Threads that read."""
+        return self.workers or min(8, os.cpu_count() or 4)
+
+
+@dataclass
+class Summary:
+    """What an update did, in photos.
+
+    Attributes:
+        added: paths that are new; changed: whose content is new; unchanged: all others; removed: that are gone.
+        described: passed through the model; reused: took the descriptor of the same content elsewhere.
+        photos: rows in the gallery afterwards.
+        failures: files and folders that were left out, and why.
+        not_pictures: suffix -> files with a suffix that no picture has.
+        seconds: wall-clock time.
+        notes: anything else that the user should know.
+    """
+
+    added: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    described: int = 0
+    reused: int = 0
+    photos: int = 0
+    failures: list[Failure] = field(default_factory=list)
+    not_pictures: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+
+def vanished(found: Scan, states: dict[str, FileState], *, allow_empty: bool) -> list[str]:
+    """Paths of rows under the scanned folders whose files are gone.
+
+    Raises:
+        GalleryError: a folder that had photos has none left, which looks like a disk that is not mounted.
+    """
+    present = {file.path for file in found.files}
+    folders = [root for root in found.roots if Path(root).is_dir()]
+    gone = [path for path in states
+            if path not in present and any(is_under(path, folder) for folder in folders)
+            and not any(is_under(path, folder) for folder in found.unlisted) and is_gone(path)]
+    for folder in folders:
+        before = sum(is_under(path, folder) for path in states)
+        left = any(is_under(path, folder) for path in present)
+        lost = sum(is_under(path, folder) for path in gone)
+        if lost and not left and lost == before and not allow_empty:
+            raise GalleryError(f"{folder} had {before} photos and now has none; nothing was changed. If its disk is "
+                               "not mounted, mount it and index again; if they are meant to go, add --allow-empty")
+    return gone
+
+
+def is_gone(path: str) -> bool:
+    """Whether there is certainly no such file; False where that cannot be told."""
+    try:
+        os.stat(path)  # noqa: PTH116
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
+class Update:
+    """One run over the files of a scan. Counts and failures are in ``summary``, also after an interruption."""
+
+    def __init__(self, store: Store, describer: Describer, options: UpdateOptions, on_progress: OnProgress) -> None:
+        self.store, self.describer, self.options, self.on_progress = store, describer, options, on_progress
+        self.summary = Summary()
+        self.states = store.states()
+        self.sources = {state.hash: path for path, state in self.states.items()}  # content -> a path that has it
+        self.reader = PhotoReader(describer.canvas_size, describer.padding("photo"), self.sources)
+        self.waiting: dict[str, list[Reading]] = {}  # content -> photos of it, the first with the canvas to describe
+        self.rows: list[Photo] = []  # described, to be committed
+        self.fresh: dict[str, Photo] = {}  # the same by content
+        self.reuses: list[Reading] = []  # their descriptor is in the store
+        self.damaged: list[str] = []  # rows whose file does not hold a photo any more
+        self.total = self.taken = self.commits = 0
+        self.committed_at = time.monotonic()
+
+    def run(self, found: Scan, gone: Sequence[str]) -> Summary:
+        """Describe what is new, then remove the rows that are ``gone``. What was done stays done if this is cut off."""
+        started = time.monotonic()
+        self.summary.failures += found.failures
+        self.summary.not_pictures = dict(sorted(found.not_pictures.items(), key=lambda item: (-item[1], item[0])))
+        todo = [file for file in found.files if not self.is_current(file)]
+        self.summary.unchanged += len(found.files) - len(todo)
+        self.total = len(todo)
+        self.on_progress(0, self.total)
+        ahead = self.options.batch_size + 2 * self.options.num_workers
+        with warnings.catch_warnings():
+            # Pillow warns about odd metadata and large pictures; what matters comes as an error and is listed.
+            warnings.simplefilter("ignore")
+            with reading(todo, self.reader, workers=self.options.num_workers, ahead=ahead) as results:
+                try:
+                    for result in results:
+                        self.take(result)
+                    self.describe_waiting()
+                    self.commit()
+                except BaseException:
+                    with suppress(GalleryError):
+                        self.commit()
+                    raise
+        removed = [*gone, *self.damaged]
+        self.store.delete(removed)
+        self.summary.removed = len(removed)
+        self.store.optimize()
+        self.summary.photos = self.store.count()
+        self.summary.seconds = time.monotonic() - started
+        return self.summary
+
+    def is_current(self, file: FoundFile) -> bool:
+        """Whether the row of this file need not be looked at."""
+        state = self.states.get(file.path)
+        return state is not None and (state.size, state.mtime_ns) == (file.size, file.mtime_ns)
+
+    def take(self, result: Reading | Unreadable) -> None:
+        """Deal with one result, and save what is ready from time to time."""
+        self.taken += 1
+        self.sort(result)
+        if len(self.waiting) >= self.options.batch_size:
+            self.describe_waiting()
+        overdue = time.monotonic() - self.committed_at >= self.options.commit_seconds
+        if overdue or len(self.rows) + len(self.reuses) >= self.options.commit_rows:
+            self.commit()
+        self.on_progress(self.taken - sum(map(len, self.waiting.values())), self.total)
+
+    def sort(self, result: Reading | Unreadable) -> None:
+        """Tell apart what fails, what is known, and what must be described."""
+        if isinstance(result, Unreadable):
+            self.fail(result.file, result.reason, damaged=result.damaged)
+        elif result.hash in self.fresh:
+            self.rows.append(row_like(self.fresh[result.hash], result))
+        elif result.hash in self.waiting:
+            self.waiting[result.hash].append(result)
+        elif result.canvas is None:
+            self.reuses.append(result)
+        else:
+            self.waiting[result.hash] = [result]
+
+    def fail(self, file: FoundFile, reason: str, *, damaged: bool) -> None:
+        """List a file; a row that it had is dropped only where its content is at fault."""
+        self.summary.failures.append(Failure(printable(file.path), reason))
+        if damaged and file.path in self.states:
+            self.damaged.append(file.path)
+
+    def describe_waiting(self) -> None:
+        """Pass the waiting photos through the model and turn them into rows."""
+        if not self.waiting:
+            return
+        firsts = [twins[0] for twins in self.waiting.values()]
+        canvas = Canvas.stack([first.canvas for first in firsts if first.canvas is not None])
+        descriptors = describe_batch(self.describer, canvas)
+        good = usable(descriptors)
+        for index, (first, twins) in enumerate(zip(firsts, list(self.waiting.values()), strict=True)):
+            if not good[index]:
+                for twin in twins:
+                    self.fail(twin.file, "the model's descriptor of it is not finite or not of unit length",
+                              damaged=True)
+                continue
+            height, width = first.size
+            photo = Photo(first.file.path, first.file.root, str(Path(first.file.path).parent), first.file.size,
+                          first.file.mtime_ns, first.hash, first.date, width, height, descriptors[index],
+                          first.thumbnail)
+            self.fresh[first.hash] = photo
+            self.rows += [photo, *(row_like(photo, twin) for twin in twins[1:])]
+            self.summary.described += 1
+        self.waiting.clear()
+
+    def resolve_reuses(self) -> None:
+        """Turn photos of known content into rows, by the descriptor that the store has for it."""
+        found = self.store.get([self.sources[photo.hash] for photo in self.reuses])
+        reuses, self.reuses = self.reuses, []
+        for photo in reuses:
+            known = found.get(self.sources[photo.hash])
+            if known is not None and known.hash == photo.hash:
+                self.rows.append(row_like(known, photo))
+            else:  # the row it was to be taken from got new content in this same run
+                self.sort(self.reader.read(photo.file, always=True))
+                self.describe_waiting()
+
+    def commit(self) -> None:
+        """Save all rows that are ready, in one transaction."""
+        if self.reuses:
+            self.resolve_reuses()
+        if self.rows:
+            self.store.upsert(self.rows)
+        rows, self.rows, self.fresh = self.rows, [], {}
+        for row in rows:
+            before = self.states.get(row.path)
+            self.summary.added += before is None
+            self.summary.changed += before is not None and before.hash != row.hash
+            self.summary.unchanged += before is not None and before.hash == row.hash
+            self.sources[row.hash] = row.path
+        self.summary.reused = max(0, self.summary.added + self.summary.changed - self.summary.described)
+        self.commits += bool(rows)
+        if rows and self.commits % COMMITS_PER_OPTIMIZE == 0:
+            self.store.optimize()
+        self.committed_at = time.monotonic()
+
+
+def row_like(known: Photo, photo: Reading) -> Photo:
+    """A row for a photo whose content is described already."""
+    return replace(known, path=photo.file.path, root=photo.file.root, folder=str(Path(photo.file.path).parent),
+                   size=photo.file.size, mtime_ns=photo.file.mtime_ns, date=photo.date)

@@ -1,0 +1,135 @@
+"""``sketchfusion index`` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sketchfusion.config import DEFAULT_PRESET
+from sketchfusion.index.folder import writing
+from sketchfusion.index.gallery import Gallery
+
+Run = Callable[..., Any]
+
+
+def test_the_summary_lists_what_was_left_out_and_why(run: Run, album: Path, tmp_path: Path) -> None:
+    ran = run("index", album, "--gallery", tmp_path / "g")
+    assert ran.exit_code == 0
+    assert "3 photos in" in ran.out
+    assert "3 added, 0 changed, 0 unchanged, 0 removed." in ran.out
+    assert "Files that are not pictures: 1 (.txt 1)." in ran.out
+    assert "Could not be indexed: 1." in ran.out
+    assert f"  {album / 'broken.jpg'}: the file is not a picture in a known format" in ran.out
+
+
+def test_json_and_running_again(run: Run, album: Path, tmp_path: Path) -> None:
+    first = run("index", album, "--gallery", tmp_path / "g", "--json").json
+    assert (first["added"], first["described"], first["photos"], first["not_pictures"]) == (3, 3, 3, {".txt": 1})
+    assert first["failures"] == [{"path": str(album / "broken.jpg"), "reason": first["failures"][0]["reason"]}]
+    again = run("index", album, "--gallery", tmp_path / "g", "--json").json
+    assert (again["added"], again["unchanged"], again["described"]) == (0, 3, 0)
+    assert run("index", "--gallery", tmp_path / "g", "--json").json["unchanged"] == 3
+
+
+def test_the_model_is_the_default_then_the_recorded_one(run: Run, album: Path, tmp_path: Path, loaded: Any) -> None:
+    run("index", album, "--gallery", tmp_path / "a")
+    assert loaded.calls.pop() == (DEFAULT_PRESET, ())
+    run("index", album, "--gallery", tmp_path / "b", "--preset", "fake-3", "--set", "x.y=1", "--set", "z=2")
+    assert loaded.calls.pop() == ("fake-3", ("x.y=1", "z=2"))
+    run("index", album, "--gallery", tmp_path / "b")
+    assert loaded.calls.pop() == ("fake-3", ("x.y=1", "z=2"))
+
+
+def test_another_model_needs_rebuild(run: Run, album: Path, indexed: Path) -> None:
+    refused = run("index", album, "--gallery", indexed, "--preset", "fake-1")
+    assert refused.exit_code == 5
+    assert "fake-32-0" in refused.err
+    assert "fake-32-1" in refused.err
+    assert "--rebuild" in refused.err
+    assert Gallery.open(indexed).record.model == "fake-0"
+    rebuilt = run("index", "--gallery", indexed, "--preset", "fake-1", "--rebuild", "--json")
+    assert (rebuilt.exit_code, rebuilt.json["described"]) == (0, 3)
+    assert Gallery.open(indexed).record.model == "fake-1"
+
+
+@pytest.mark.parametrize("arguments", [["nowhere"], ["album", "nowhere"], []])
+def test_what_is_wrong_is_said_before_the_model_is_loaded(run: Run, album: Path, loaded: Any, tmp_path: Path,
+                                                          arguments: list[str]) -> None:
+    ran = run("index", *(tmp_path / name for name in arguments), "--gallery", tmp_path / "g")
+    assert ran.exit_code == 5
+    assert ran.err.startswith("Error: ")
+    assert loaded.calls == []
+    assert not (tmp_path / "g").exists()
+
+
+def test_a_folder_of_other_files_is_no_place_for_a_gallery(run: Run, album: Path, loaded: Any) -> None:
+    ran = run("index", album, "--gallery", album, "--json")
+    assert ran.exit_code == 5
+    assert ran.json["error"]["type"] == "GalleryError"
+    assert "not empty" in ran.json["error"]["message"]
+    assert loaded.calls == []
+
+
+def test_a_second_writer(run: Run, album: Path, indexed: Path, loaded: Any) -> None:
+    loaded.calls.clear()
+    with writing(indexed):
+        ran = run("index", album, "--gallery", indexed)
+    assert ran.exit_code == 5
+    assert "another process is writing" in ran.err
+    assert loaded.calls == []
+
+
+def test_a_disk_that_is_away(run: Run, album: Path, indexed: Path) -> None:
+    for file in album.iterdir():
+        file.unlink()
+    ran = run("index", album, "--gallery", indexed)
+    assert ran.exit_code == 5
+    assert "had 3 photos and now has none" in ran.err
+    assert run("index", album, "--gallery", indexed, "--allow-empty", "--json").json["removed"] == 3
+
+
+def test_ctrl_c(run: Run, album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*arguments: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sketchfusion.index.update.describe_batch", interrupt)
+    ran = run("index", album, "--gallery", tmp_path / "g", "--json")
+    assert ran.exit_code == 130
+    assert "Run the same command again to go on" in ran.err
+    assert ran.json["error"]["exit_code"] == 130
+    monkeypatch.undo()
+
+
+def test_the_unforeseen_is_short_unless_asked_for(run: Run, album: Path, tmp_path: Path,
+                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: Any, **options: Any) -> None:
+        raise ZeroDivisionError("surprise")
+
+    monkeypatch.setattr("sketchfusion.index.update.describe_batch", fail)
+    ran = run("index", album, "--gallery", tmp_path / "g", "--json")
+    assert ran.exit_code == 1
+    assert "ZeroDivisionError: surprise" in ran.err
+    assert "SKETCHFUSION_DEBUG=1" in ran.err
+    assert "Traceback" not in ran.err
+    assert ran.json["error"]["type"] == "ZeroDivisionError"
+    monkeypatch.setenv("SKETCHFUSION_DEBUG", "1")
+    assert run("index", album, "--gallery", tmp_path / "g").exit_code == 1
+
+
+@pytest.mark.parametrize("arguments", [["--batch-size", "0"], ["--workers", "0"], ["--nonsense"]])
+def test_wrong_options_exit_with_2(run: Run, album: Path, tmp_path: Path, arguments: list[str]) -> None:
+    assert run("index", album, "--gallery", tmp_path / "g", *arguments).exit_code == 2
+
+
+def test_file_names_cannot_steer_the_terminal(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "\x1b[31m[red]\n.jpg").write_text("no")
+    ran = run("index", tmp_path / "p", "--gallery", tmp_path / "g")
+    assert "\x1b" not in ran.out
+    assert "\\x1b[31m[red]\\n.jpg: the file is not a picture" in ran.out
+    assert json.loads(run("index", tmp_path / "p", "--gallery", tmp_path / "g", "--json").out)["failures"][0][
+        "path"].endswith("\x1b[31m[red]\n.jpg")

@@ -1,0 +1,297 @@
+"""Reading pictures of every kind, the square canvas, and the two frames of its points."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+
+from sketchfusion.errors import ImageError
+from sketchfusion.images import (
+    InputSpec,
+    as_image,
+    each_picture,
+    make_canvas,
+    open_image,
+    place_on_canvas,
+    read_canvas,
+    resize_images,
+    to_rgb,
+)
+
+Draw = Callable[[tuple[int, int], int], Image.Image]
+GREY = (124, 116, 104)
+
+
+@pytest.mark.parametrize(("size", "box"), [
+    ((1000, 1), (0, 31, 64, 32)), ((1, 1000), (31, 0, 32, 64)), ((1, 1), (0, 0, 64, 64)),
+    ((64, 64), (0, 0, 64, 64)), ((200, 100), (0, 16, 64, 48)), ((30, 40), (8, 0, 56, 64)), ((5, 4), (0, 6, 64, 57))])
+def test_any_aspect_ratio_fills_the_longer_side_and_is_centred(size: tuple[int, int], box: tuple[int, ...]) -> None:
+    canvas = place_on_canvas(Image.new("RGB", size, "red"), 64, GREY)
+    assert canvas.content.tolist() == [list(box)]
+    assert canvas.sizes.tolist() == [[size[1], size[0]]]
+    left, top, right, bottom = box
+    inside = torch.zeros(64, 64, dtype=torch.bool)
+    inside[top:bottom, left:right] = True
+    expected = torch.where(inside, torch.tensor([255, 0, 0]).view(3, 1, 1), torch.tensor(GREY).view(3, 1, 1))
+    assert torch.equal(canvas.pixels[0], expected.to(torch.uint8))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tiff", "avif"])
+def test_every_exif_orientation_is_turned_upright(orientation: int, suffix: str, tmp_path: Path,
+                                                  draw_picture: Draw) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = tmp_path / f"turned.{suffix}"
+    draw_picture((96, 40), 3).save(file, exif=exif)
+    with Image.open(file) as stored:
+        expected = ImageOps.exif_transpose(stored).convert("RGB")
+    assert np.array_equal(np.asarray(as_image(file)), np.asarray(expected))
+    canvas = read_canvas(file, 64, GREY)
+    assert canvas.sizes.tolist() == [[expected.height, expected.width]]
+    assert torch.equal(canvas.pixels, place_on_canvas(expected, 64, GREY).pixels)
+
+
+def test_transparency_is_composited_on_white() -> None:
+    rgba = np.zeros((2, 2, 4), np.uint8)
+    rgba[0] = (200, 0, 0, 255), (200, 0, 0, 128)
+    rgba[1] = (200, 0, 0, 0), (0, 0, 0, 51)
+    expected = [[(200, 0, 0), (227, 127, 127)], [(255, 255, 255), (204, 204, 204)]]
+    np.testing.assert_allclose(np.asarray(as_image(rgba)), expected, atol=1)
+    np.testing.assert_allclose(np.asarray(to_rgb(Image.fromarray(rgba))), expected, atol=1)
+
+
+def test_palette_and_grey_transparency_are_white_too(tmp_path: Path) -> None:
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([10, 20, 30, 200, 0, 0])
+    palette.putpixel((1, 0), 1)
+    palette.save(tmp_path / "palette.png", transparency=0)
+    assert np.asarray(as_image(tmp_path / "palette.png")).tolist() == [[[255, 255, 255], [200, 0, 0]]]
+    grey = Image.new("LA", (2, 1), (0, 0))
+    grey.putpixel((1, 0), (80, 255))
+    grey.save(tmp_path / "grey.png")
+    assert np.asarray(as_image(tmp_path / "grey.png")).tolist() == [[[255, 255, 255], [80, 80, 80]]]
+
+
+def test_sixteen_bit_greys_are_scaled_not_clipped(tmp_path: Path) -> None:
+    values = np.array([[0, 257 * 100, 65535]], np.uint16)
+    Image.fromarray(values).save(tmp_path / "deep.png")
+    assert np.asarray(as_image(tmp_path / "deep.png"))[0, :, 0].tolist() == [0, 100, 255]
+
+
+def test_cmyk_jpegs_become_rgb(tmp_path: Path) -> None:
+    Image.new("RGB", (16, 16), (200, 40, 40)).convert("CMYK").save(tmp_path / "print.jpg", quality=95)
+    np.testing.assert_allclose(np.asarray(as_image(tmp_path / "print.jpg"))[8, 8], (200, 40, 40), atol=6)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV",
+                                  "I", "F", "I;16", "I;16B", "RGBa"])
+def test_every_mode_of_pillow_becomes_rgb(mode: str) -> None:
+    image = as_image(Image.new(mode, (4, 3)))
+    assert (image.mode, image.size) == ("RGB", (4, 3))
+
+
+def test_of_an_animation_the_first_frame_is_taken(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "green", "blue")]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    frames[0].save(tmp_path / "moving.webp", save_all=True, append_images=frames[1:], lossless=True)
+    for name in ("moving.gif", "moving.webp"):
+        assert np.asarray(as_image(tmp_path / name))[4, 4].tolist() == [255, 0, 0], name
+
+
+def test_of_a_multi_picture_jpeg_the_first_is_taken(tmp_path: Path) -> None:
+    Image.new("RGB", (16, 16), "red").save(tmp_path / "phone.jpg", format="MPO", save_all=True,
+                                           append_images=[Image.new("RGB", (16, 16), "blue")])
+    np.testing.assert_allclose(np.asarray(as_image(tmp_path / "phone.jpg"))[8, 8], (255, 0, 0), atol=4)
+    np.testing.assert_allclose(read_canvas(tmp_path / "phone.jpg", 8, GREY).pixels[0, :, 4, 4], (255, 0, 0), atol=4)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "avif", "bmp", "gif", "tiff"])
+def test_every_format_is_read_whatever_the_file_is_called(suffix: str, tmp_path: Path, draw_picture: Draw) -> None:
+    draw_picture((40, 30), 1).save(tmp_path / f"picture.{suffix}")
+    (tmp_path / f"picture.{suffix}").rename(tmp_path / "nameless")
+    assert as_image(tmp_path / "nameless").size == (40, 30)
+
+
+def test_more_pixels_than_allowed_are_refused_before_decoding(tmp_path: Path) -> None:
+    Image.new("RGB", (50, 20)).save(tmp_path / "large.png")
+    with pytest.raises(ImageError, match=r"has 50 x 20 pixels, more than the limit of 999"):
+        open_image(tmp_path / "large.png", max_pixels=999)
+
+
+def test_a_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("1", (400, 400)).save(tmp_path / "bomb.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(ImageError, match="too large"):
+        read_canvas(tmp_path / "bomb.png", 64, GREY)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "avif", "bmp", "gif", "tiff"])
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.9])
+def test_a_cut_off_file_is_an_error_with_its_name(suffix: str, share: float, tmp_path: Path,
+                                                  draw_picture: Draw) -> None:
+    whole, cut = tmp_path / f"whole.{suffix}", tmp_path / f"cut.{suffix}"
+    draw_picture((80, 60), 1).save(whole)
+    cut.write_bytes(whole.read_bytes()[: int(share * whole.stat().st_size)])
+    with pytest.raises(ImageError, match=f"cut.{suffix}"):
+        read_canvas(cut, 64, GREY)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@pytest.mark.parametrize("noise", range(8))
+def test_flipped_bytes_are_read_or_refused_but_never_crash(noise: int, tmp_path: Path, draw_picture: Draw) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x0132] = "2024:01:02 03:04:05"
+    for suffix in ("jpg", "png", "webp", "gif", "tiff"):
+        file = tmp_path / f"broken.{suffix}"
+        draw_picture((40, 30), 1).save(file, **({} if suffix == "gif" else {"exif": exif}))
+        data = np.frombuffer(file.read_bytes(), np.uint8).copy()
+        dice = np.random.default_rng(noise)
+        data[dice.integers(0, min(len(data), 400), 6)] = dice.integers(0, 256, 6)
+        file.write_bytes(data.tobytes())
+        try:
+            canvas = read_canvas(file, 32, GREY)
+        except ImageError:
+            continue
+        assert canvas.pixels.shape == (1, 3, 32, 32)
+
+
+@pytest.mark.parametrize(("name", "content", "says"), [
+    ("words.jpg", b"these are words", "not a picture in a known format"),
+    ("empty.png", b"", "not a picture in a known format"),
+    ("vector.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture in a known format"),
+])
+def test_what_is_not_a_picture_is_an_error(name: str, content: bytes, says: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ImageError, match=says):
+        as_image(tmp_path / name)
+
+
+def test_missing_files_and_folders_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="there is no file"):
+        as_image(tmp_path / "nowhere.jpg")
+    with pytest.raises(ImageError, match="is a folder"):
+        as_image(tmp_path)
+
+
+def test_heic_without_its_extra_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sketchfusion.images.register_heif", lambda: False)
+    (tmp_path / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    with pytest.raises(ImageError, match=r"pip install 'sketchfusion\[heic\]'"):
+        as_image(tmp_path / "phone.heic")
+
+
+def test_byte_strings_are_opened_too(draw_picture: Draw) -> None:
+    buffer = io.BytesIO()
+    draw_picture((20, 10), 1).save(buffer, "PNG")
+    assert open_image(buffer.getvalue()).size == (20, 10)
+
+
+@pytest.mark.parametrize("size", [(2400, 1600), (900, 2100)])
+def test_a_large_jpeg_decoded_small_gives_nearly_the_same_canvas(size: tuple[int, int], tmp_path: Path,
+                                                                 draw_picture: Draw) -> None:
+    draw_picture(size, 5).save(tmp_path / "photo.jpg", quality=95)
+    quick = read_canvas(tmp_path / "photo.jpg", 64, GREY)
+    full = place_on_canvas(as_image(tmp_path / "photo.jpg"), 64, GREY)
+    assert torch.equal(quick.content, full.content)
+    assert torch.equal(quick.sizes, full.sizes)
+    difference = (quick.pixels.float() - full.pixels.float()).abs()
+    assert difference.mean() < 1
+    assert difference.max() < 24
+
+
+def test_arrays_and_tensors_hold_the_same_picture_as_pil(draw_picture: Draw) -> None:
+    picture = draw_picture((20, 10), 1)
+    array = np.asarray(picture)
+    tensor = torch.from_numpy(array.copy()).permute(2, 0, 1) / 255
+    for given_as in (picture, array, tensor):
+        assert np.array_equal(np.asarray(as_image(given_as)), array)
+    grey = np.arange(200, dtype=np.uint8).reshape(10, 20)
+    assert np.array_equal(np.asarray(as_image(grey)), np.asarray(as_image(grey[:, :, None])))
+
+
+@pytest.mark.parametrize("wrong", [
+    np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 2), np.uint8), np.zeros((2, 4, 4, 3), np.uint8),
+    np.zeros((0, 4, 3), np.uint8), np.uint8(3), torch.zeros(3, 4, 4, dtype=torch.uint8), torch.full((3, 4, 4), 1.5),
+    torch.full((3, 4, 4), -0.1), torch.full((3, 4, 4), float("nan")), torch.zeros(4, 4, 3), torch.zeros(3, 0, 4),
+    Image.new("RGB", (0, 3)), None, 5, b"bytes"])
+def test_what_cannot_be_a_picture_is_an_error(wrong: Any) -> None:
+    with pytest.raises(ImageError):
+        make_canvas([wrong], 64, GREY)
+
+
+def test_each_picture_takes_one_or_many(tmp_path: Path, pictures: list[Image.Image]) -> None:
+    one = pictures[0]
+    many = np.zeros((3, 8, 8, 3), np.uint8)
+    assert list(each_picture(one)) == [one]
+    assert list(each_picture("a.png")) == ["a.png"]
+    assert list(each_picture(tmp_path)) == [tmp_path]
+    assert list(each_picture(pictures)) == pictures
+    assert list(each_picture(picture for picture in pictures)) == pictures
+    assert len(list(each_picture(many))) == 3
+    assert len(list(each_picture(many[0]))) == 1
+    assert len(list(each_picture(torch.zeros(4, 3, 8, 8)))) == 4
+    with pytest.raises(ImageError, match="no picture was given"):
+        list(each_picture([]))
+
+
+def test_canvases_are_stacked_in_order(pictures: list[Image.Image]) -> None:
+    canvas = make_canvas(pictures, 64, GREY)
+    assert len(canvas) == 7
+    for index, picture in enumerate(pictures):
+        assert torch.equal(canvas.pixels[index], make_canvas([picture], 64, GREY).pixels[0])
+        assert canvas.sizes[index].tolist() == [picture.height, picture.width]
+    assert canvas.images_01.min() >= 0
+    assert canvas.images_01.max() <= 1
+
+
+sides = st.integers(1, 3000)
+
+
+@given(width=sides, height=sides, side=st.integers(8, 128), x=st.floats(0, 1), y=st.floats(0, 1))
+def test_the_two_frames_are_inverse(width: int, height: int, side: int, x: float, y: float) -> None:
+    scale = side / max(width, height)
+    shape = (max(1, round(width * scale)), max(1, round(height * scale)))
+    canvas = place_on_canvas(Image.new("RGB", shape), side, GREY, size=(height, width))
+    points = torch.tensor([[x * width, y * height], [0.0, 0.0], [width, height]], dtype=torch.float32)
+    on_canvas = canvas.to_canvas_frame(points, 0)
+    torch.testing.assert_close(canvas.to_image_frame(on_canvas, 0), points, atol=1e-2, rtol=1e-4)
+    left, top, right, bottom = canvas.content[0].tolist()
+    torch.testing.assert_close(on_canvas[1:], torch.tensor([[left, top], [right, bottom]]), atol=1e-3, rtol=1e-4)
+
+
+def test_a_point_stays_on_what_it_marks() -> None:
+    """A bright square in the picture is found on the canvas where the frame conversion says."""
+    picture = np.zeros((60, 120, 3), np.uint8)
+    picture[40:44, 90:94] = 255
+    canvas = make_canvas([picture], 64, (0, 0, 0))
+    [[x, y]] = canvas.to_canvas_frame(torch.tensor([[92.0, 42.0]]), 0).tolist()
+    bright = canvas.pixels[0].float().mean(0)
+    rows, columns = torch.arange(64) + 0.5, torch.arange(64) + 0.5
+    assert (bright.sum(1) * rows).sum() / bright.sum() == pytest.approx(y, abs=0.3)
+    assert (bright.sum(0) * columns).sum() / bright.sum() == pytest.approx(x, abs=0.3)
+
+
+def test_input_spec_scales_then_normalises() -> None:
+    spec = InputSpec(4, mean=(0.5, 0.0, 1.0), std=(0.5, 1.0, 2.0), value_range=(-1.0, 1.0))
+    images = torch.rand(1, 3, 4, 4)
+    found = spec.apply(images)
+    for channel, (mean, std) in enumerate(((0.5, 0.5), (0.0, 1.0), (1.0, 2.0))):
+        torch.testing.assert_close(found[:, channel], (images[:, channel] * 2 - 1 - mean) / std)
+
+
+def test_resizing_keeps_what_fits_and_flat_areas() -> None:
+    images = torch.rand(1, 3, 8, 8)
+    assert resize_images(images, 8) is images
+    torch.testing.assert_close(resize_images(torch.full((1, 3, 9, 9), 0.3), 5), torch.full((1, 3, 5, 5), 0.3))
+    assert resize_images(images.bfloat16(), 5).dtype == torch.bfloat16
