@@ -79,7 +79,8 @@ def run_main_job(photos: Path, sketches: list[str], gallery: Path, preset: str) 
     readable = expected - len(resumed["failures"])
     return {
         "preset": preset, "files": expected, "killed_at": killed_at, "resumed_added": resumed["added"],
-        "failures": len(resumed["failures"]), "photos": len(paths), "photos_per_second": resumed["added"] / resumed["seconds"],
+        "failures": len(resumed["failures"]), "photos": len(paths),
+        "photos_per_second": resumed["added"] / resumed["seconds"],
         "nothing_to_do_seconds": again["seconds"],
         "whole": len(paths) == len(set(paths)) == readable == killed_at + resumed["added"] and again["added"] == 0,
         "searches": search_all(gallery, sketches),
@@ -108,10 +109,10 @@ def main() -> None:
         for hit in search["results"]:
             print(f"         {hit['score']:.4f}  {hit['photo']}")
     seconds = [search["seconds"] for search in report["searches"]]
-    print(f"{report['files']:,} files; killed after {report['killed_at']:,}; {report['resumed_added']:,} added on resuming, "
-          f"at {report['photos_per_second']:.1f} photos/s; {report['failures']} unreadable; "
-          f"nothing lost or doubled: {report['whole']}; "
-          f"a run with nothing to do {report['nothing_to_do_seconds']:.1f} s; search p50 {statistics.median(seconds):.3f} s")
+    print(f"{report['files']:,} files; killed after {report['killed_at']:,}; {report['resumed_added']:,} added on "
+          f"resuming, at {report['photos_per_second']:.1f} photos/s; {report['failures']} unreadable; "
+          f"nothing lost or doubled: {report['whole']}; a run with nothing to do "
+          f"{report['nothing_to_do_seconds']:.1f} s; search p50 {statistics.median(seconds):.3f} s")
     if options.out:
         options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     sys.exit(0 if report["whole"] else 1)

@@ -15,7 +15,7 @@ import sketchfusion
 
 ROOT = Path(sketchfusion.__file__).parent
 LAYERS = {  # package or module -> layer
-    "errors": 0, "images": 0, "features": 0, "config": 0, "presets": 0, "sketches": 0, "svg": 0,
+    "errors": 0, "images": 0, "canvas": 0, "features": 0, "config": 0, "presets": 0, "sketches": 0, "svg": 0,
     "backbones": 1, "fusion": 2, "tasks": 3, "data": 3, "metrics": 3, "engine": 4, "pretrain": 4,
     "index": 5, "analysis": 5, "batch": 5, "apps": 6,
 }
@@ -95,7 +95,7 @@ def test_third_parties_stay_behind_their_fences(third_party: str) -> None:
 
 
 @pytest.mark.parametrize("statement", ["import sketchfusion",
-                                       "from sketchfusion.images import make_canvas",
+                                       "from sketchfusion.canvas import make_canvas",
                                        "from sketchfusion.config import load_preset; load_preset('tiny')"])
 def test_importing_the_package_is_light(statement: str) -> None:
     heavy = ("diffusers", "transformers", "lancedb", "pyarrow", "typer")

@@ -17,8 +17,8 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from sketchfusion.canvas import Color
 from sketchfusion.errors import ConfigError
-from sketchfusion.images import Color
 
 SUFFIXES = (".yaml", ".yml")
 DEFAULT_PRESET = "tiny"  # becomes "mini" when its trained weights are in the package

@@ -1,20 +1,11 @@
-"""Reading pictures and putting them on the square canvas that every backbone sees.
-
-One preprocessing for all: a picture is read, turned upright, composited on white, scaled so that its longer side
-fills the canvas, and centred on the padding colour. Diffusion model and patch encoder then see the *same* canvas,
-so that the features added together cover the same pixels.
-
-Sizes are ``(height, width)``, points ``(x, y)`` pixels, boxes ``(left, top, right, bottom)`` pixels.
-"""
+"""Reading pictures: checked, upright, 8-bit RGB, transparency on white. Sizes are ``(height, width)``."""
 
 from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -23,8 +14,6 @@ from torch import Tensor
 
 from sketchfusion.errors import ImageError
 
-Kind = Literal["photo", "sketch"]
-Color = tuple[int, int, int]
 Picture = Image.Image | np.ndarray | Tensor | str | os.PathLike[str]
 
 FORMATS = {
@@ -41,76 +30,6 @@ SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffi
 MAX_PIXELS = 150_000_000  # below Pillow's own limit of 179 million, so that the message is ours
 MIN_DECODED_SIDE = 320  # enough for a thumbnail too, so that a gallery and a single call decode a JPEG alike
 EXIF_ORIENTATION, EXIF_DATE_TAKEN, EXIF_DATE_CHANGED, EXIF_IFD = 0x0112, 0x9003, 0x0132, 0x8769
-
-
-@dataclass(frozen=True)
-class InputSpec:
-    """What a backbone wants to be fed: side of its square input, value range, mean and std."""
-
-    size: int
-    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
-    std: tuple[float, ...] = (1.0, 1.0, 1.0)
-    value_range: tuple[float, float] = (0.0, 1.0)
-
-    def apply(self, images_01: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1] -> (B, 3, size, size), scaled to ``value_range``, then normalised by mean and std."""
-        low, high = self.value_range
-        resized = resize_images(images_01, self.size) * (high - low) + low
-        mean = torch.tensor(self.mean, dtype=resized.dtype, device=resized.device).view(-1, 1, 1)
-        std = torch.tensor(self.std, dtype=resized.dtype, device=resized.device).view(-1, 1, 1)
-        return (resized - mean) / std
-
-
-def resize_images(images: Tensor, size: int) -> Tensor:
-    """(B, C, H, W) -> (B, C, size, size), bicubic with antialiasing; the same tensor where it already fits."""
-    if images.shape[-2:] == (size, size):
-        return images
-    resized = torch.nn.functional.interpolate(
-        images.float(), (size, size), mode="bicubic", antialias=True, align_corners=False)
-    return resized.to(images.dtype)
-
-
-@dataclass(frozen=True)
-class Canvas:
-    """Square canvases and where the pictures lie on them.
-
-    Attributes:
-        pixels: (B, 3, S, S) uint8.
-        content: (B, 4) float, box (left, top, right, bottom) of the picture on the canvas, in canvas pixels.
-        sizes: (B, 2) int, (height, width) of the upright original, in its own pixels.
-    """
-
-    pixels: Tensor
-    content: Tensor
-    sizes: Tensor
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-    @property
-    def images_01(self) -> Tensor:
-        """(B, 3, S, S) float in [0, 1]."""
-        return self.pixels.float() / 255
-
-    def to_image_frame(self, points_px: Tensor, index: int) -> Tensor:
-        """(N, 2) canvas pixels -> (N, 2) pixels of the original picture ``index``; pixel centres are at +0.5."""
-        left, top, right, bottom = self.content[index].tolist()
-        height, width = self.sizes[index].tolist()
-        scale = torch.tensor([width / (right - left), height / (bottom - top)])
-        return (points_px - torch.tensor([left, top])) * scale
-
-    def to_canvas_frame(self, points_px: Tensor, index: int) -> Tensor:
-        """(N, 2) pixels of the original picture ``index`` -> (N, 2) canvas pixels; inverse of ``to_image_frame``."""
-        left, top, right, bottom = self.content[index].tolist()
-        height, width = self.sizes[index].tolist()
-        scale = torch.tensor([(right - left) / width, (bottom - top) / height])
-        return points_px * scale + torch.tensor([left, top])
-
-    @staticmethod
-    def stack(parts: Sequence[Canvas]) -> Canvas:
-        """One batch from several, in order."""
-        return Canvas(*(torch.cat([getattr(part, name) for part in parts])
-                        for name in ("pixels", "content", "sizes")))
 
 
 def open_image(source: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -265,39 +184,6 @@ def from_array(picture: np.ndarray) -> Image.Image:
     return to_rgb(Image.fromarray(picture.squeeze(2) if picture.ndim == 3 and channels == 1 else picture))
 
 
-def place_on_canvas(image: Image.Image, side: int, padding: Color, *, size: tuple[int, int] | None = None) -> Canvas:
-    """The picture scaled so that its longer side fills the canvas, centred on a square of the padding colour.
-
-    Args:
-        image: RGB, any size and aspect ratio.
-        side: side of the canvas in pixels.
-        padding: colour of the bars, 8-bit RGB.
-        size: (height, width) of the upright original, where ``image`` was decoded at a smaller one.
-    Returns:
-        Canvas of one picture.
-    """
-    full_height, full_width = size or (image.height, image.width)
-    if not full_height or not full_width:
-        raise ImageError(f"the picture has {full_width} x {full_height} pixels; expected at least one")
-    scale = side / max(full_height, full_width)
-    width, height = max(1, round(full_width * scale)), max(1, round(full_height * scale))
-    left, top = (side - width) // 2, (side - height) // 2
-    canvas = Image.new("RGB", (side, side), padding)
-    canvas.paste(image.resize((width, height), Image.Resampling.LANCZOS), (left, top))
-    pixels = torch.from_numpy(np.array(canvas)).permute(2, 0, 1)
-    content = torch.tensor([left, top, left + width, top + height], dtype=torch.float32)
-    return Canvas(pixels[None], content[None], torch.tensor([[full_height, full_width]]))
-
-
-def read_canvas(picture: Picture, side: int, padding: Color) -> Canvas:
-    """One picture (see ``as_image``) on its canvas; files are decoded no larger than needed."""
-    if not isinstance(picture, (str, os.PathLike)):
-        return place_on_canvas(as_image(picture), side, padding)
-    opened = open_image(picture)
-    size = upright_size(opened)
-    return place_on_canvas(decode(opened, canvas_side=side), side, padding, size=size)
-
-
 def each_picture(pictures: Iterable[Picture] | Picture) -> Iterator[Picture]:
     """The pictures one by one, whether one or many were given; a 4-dimensional array or tensor holds many.
 
@@ -312,15 +198,3 @@ def each_picture(pictures: Iterable[Picture] | Picture) -> Iterator[Picture]:
         count += 1
     if not count:
         raise ImageError("no picture was given; expected at least one")
-
-
-def make_canvas(pictures: Iterable[Picture], side: int, padding: Color) -> Canvas:
-    """Batch of canvases, in order.
-
-    Raises:
-        ImageError: a picture is unreadable, or there is none.
-    """
-    parts = [read_canvas(picture, side, padding) for picture in pictures]
-    if not parts:
-        raise ImageError("no picture was given; expected at least one")
-    return Canvas.stack(parts)

@@ -14,9 +14,9 @@ import transformers
 from torch import Tensor
 
 from sketchfusion.backbones.patch_encoder import FAMILIES, TransformerEncoder, _feed_patches
+from sketchfusion.canvas import resize_images
 from sketchfusion.config import EncoderConfig
 from sketchfusion.errors import ConfigError, WeightsUnavailable
-from sketchfusion.images import resize_images
 
 CLIP = ([0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711])
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])

@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 import sketchfusion
+from sketchfusion.canvas import make_canvas
 from sketchfusion.config import ExtractorConfig, load_preset
 from sketchfusion.errors import ConfigError, ImageError
 from sketchfusion.fusion.extractor import SketchFusion
-from sketchfusion.images import make_canvas
 
 Make = Callable[..., SketchFusion]
 LEARNS = ("injector.", "aggregator.")

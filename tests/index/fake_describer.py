@@ -8,7 +8,7 @@ import time
 import torch
 from torch import Tensor
 
-from sketchfusion.images import Canvas, Color
+from sketchfusion.canvas import Canvas, Color
 
 
 class FakeDescriber:

@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from sketchfusion.canvas import make_canvas
 from sketchfusion.errors import ConfigError, GalleryError
-from sketchfusion.images import make_canvas
 from sketchfusion.index.gallery import Gallery
 from sketchfusion.index.pipeline import PhotoReader
 from sketchfusion.index.update import Summary, UpdateOptions

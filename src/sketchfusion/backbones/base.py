@@ -12,8 +12,8 @@ from typing import Protocol, Self
 import torch
 from torch import Tensor, nn
 
+from sketchfusion.canvas import InputSpec
 from sketchfusion.features import FeatureInfo, FeaturePyramid, Inject
-from sketchfusion.images import InputSpec
 
 
 class Frozen(nn.Module):

@@ -21,10 +21,10 @@ from sketchfusion.backbones.noise import gaussian, noise_samples
 from sketchfusion.backbones.prompts import TEXT_ENCODERS, PromptEmbeds, encode_prompt
 from sketchfusion.backbones.unet import check_names, drop_blocks_after, named_blocks, visiting
 from sketchfusion.backbones.weights import fingerprint, resolve
+from sketchfusion.canvas import InputSpec
 from sketchfusion.config import DiffusionConfig, digest
 from sketchfusion.errors import ConfigError, WeightsUnavailable
 from sketchfusion.features import FeatureInfo, FeaturePyramid
-from sketchfusion.images import InputSpec
 
 UNET_PATTERNS = ("unet/config.json", "unet/*.safetensors", "unet/*.index.json")
 VAE_PATTERNS = ("vae/config.json", "vae/*.safetensors", "config.json", "*.safetensors")

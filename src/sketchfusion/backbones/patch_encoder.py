@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from sketchfusion.backbones.base import PatchEncoder
 from sketchfusion.backbones.loading import StockModel, load_transformer, read_json
 from sketchfusion.backbones.weights import fingerprint, resolve
+from sketchfusion.canvas import InputSpec
 from sketchfusion.config import EncoderConfig, digest
 from sketchfusion.errors import ConfigError
 from sketchfusion.features import FeatureInfo
-from sketchfusion.images import InputSpec
 
 PATTERNS = ("config.json", "preprocessor_config.json", "model*.safetensors", "model.safetensors.index.json")
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from sketchfusion.backbones.base import DenoisingBackbone, PatchEncoder, checkpoint_blocks
 from sketchfusion.backbones.build import build_backbones
 from sketchfusion.backbones.noise import content_keys
+from sketchfusion.canvas import Canvas, Color, Kind, make_canvas
 from sketchfusion.config import ExtractorConfig, digest
 from sketchfusion.errors import ConfigError
 from sketchfusion.features import FeaturePyramid, Features
@@ -25,7 +26,7 @@ from sketchfusion.fusion import checkpoint
 from sketchfusion.fusion.aggregation import AggregationNetwork
 from sketchfusion.fusion.descriptor import content_mask, pool
 from sketchfusion.fusion.injection import FeatureInjector
-from sketchfusion.images import Canvas, Color, Kind, Picture, each_picture, make_canvas
+from sketchfusion.images import Picture, each_picture
 
 
 class SketchFusion(nn.Module):

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from PIL import Image
 from torch import Tensor
 
+from sketchfusion.canvas import Canvas, Color, place_on_canvas
 from sketchfusion.errors import GalleryError
-from sketchfusion.images import Canvas, Color, place_on_canvas
 
 Descriptors = npt.NDArray[np.float32]
 UNIT_TOLERANCE = 1e-2  # of a descriptor's length; half precision stays well inside

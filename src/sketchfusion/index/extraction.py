@@ -13,9 +13,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from sketchfusion.canvas import Canvas, Kind, place_on_canvas, read_canvas
 from sketchfusion.errors import ConfigError, ImageError
 from sketchfusion.features import Features
-from sketchfusion.images import Canvas, Kind, place_on_canvas, read_canvas
 from sketchfusion.index.describer import Describer
 from sketchfusion.index.scan import Failure, scan
 from sketchfusion.sketches import read_sketch

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from PIL import Image
 
+from sketchfusion.canvas import Canvas, Color, place_on_canvas
 from sketchfusion.errors import ImageError
-from sketchfusion.images import Canvas, Color, date_taken, decode, open_image, place_on_canvas, upright_size
+from sketchfusion.images import date_taken, decode, open_image, upright_size
 from sketchfusion.index.scan import FoundFile
 
 THUMBNAIL_SIDE = 160

@@ -10,8 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from sketchfusion.canvas import Canvas
 from sketchfusion.errors import ConfigError, GalleryError
-from sketchfusion.images import Canvas
 from sketchfusion.index.describer import Describer, describe_batch, usable
 from sketchfusion.index.pipeline import PhotoReader, Reading, Unreadable, reading
 from sketchfusion.index.scan import Failure, FoundFile, Scan, is_under, printable
