@@ -1,11 +1,8 @@
 #!/usr/bin/env bash
 # The main job from nothing: pictures, a gallery, three searches by sketch, and a picture of what was found.
 set -euo pipefail
-echo "This demo runs on the preset ${PRESET:-tiny (the default)}."
-if [ "${PRESET:-tiny}" = tiny ]; then
-    echo "tiny is untrained: every step is real, but what it finds is little better than chance."
-fi
-
+echo "This demo runs on the preset ${PRESET:-tiny (the default, untrained: its rankings are little better than chance)}."
+GALLERY="$DEMO/gallery-$(basename "$PHOTOS")-${PRESET:-default}"  # one for each folder and preset
 run() { printf '\n\033[1m$ sketchfusion %s\033[0m\n' "$*"; "$VENV/bin/sketchfusion" "$@"; }
 
 if [ ! -f "$DEMO/world/annotations.jsonl" ]; then
@@ -14,14 +11,14 @@ if [ ! -f "$DEMO/world/annotations.jsonl" ]; then
 fi
 
 echo; echo "==> indexing $PHOTOS (run again: only what changed is looked at)"
-run index "$PHOTOS" --gallery "$DEMO/gallery" ${PRESET:+--preset "$PRESET"}
+run index "$PHOTOS" --gallery "$GALLERY" ${PRESET:+--preset "$PRESET"}
 
 for class in lighthouse guitar cat; do
     sketch=$(find "$DEMO/world/sketch/$class" -name '*.png' | sort | head -n 1)
     echo; echo "==> searching with a sketch of a $class"
-    run search "$sketch" --gallery "$DEMO/gallery" --top 8 --sheet "$DEMO/found-$class.png"
+    run search "$sketch" --gallery "$GALLERY" --top 8 --sheet "$DEMO/found-$class.png"
 done
 
 echo
 echo "Pictures of the results: $DEMO/found-lighthouse.png, found-guitar.png, found-cat.png"
-run gallery info "$DEMO/gallery"
+run gallery info "$GALLERY"

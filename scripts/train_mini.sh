@@ -16,7 +16,7 @@ set -euo pipefail
 
 shards=${1:?folder of packed data}
 out=${2:?folder for the results}
-minutes=("${3:-4}" "${4:-6}" "${5:-12}")
+minutes=("${3:-5}" "${4:-6}" "${5:-12}")
 repository=$(cd "$(dirname "$0")/.." && pwd)
 suffix=${SUFFIX:-}
 work=${WORK:-$repository/runs/mini$suffix}
@@ -54,6 +54,7 @@ pack() {  # what there is so far: the diffusion model's folder holds the autoenc
 }
 
 trap pack EXIT
+trap : INT TERM  # wait for the network that is being saved
 train vae "${minutes[0]}"
 train clip "${minutes[1]}"
 train diffusion "${minutes[2]}" --set "vae=$work/vae/vae" --set "clip=$work/clip/clip"

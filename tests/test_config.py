@@ -19,6 +19,7 @@ from sketchfusion.config import (
     digest,
     load_preset,
     preset_names,
+    settle_place,
 )
 from sketchfusion.errors import ConfigError
 
@@ -166,3 +167,16 @@ def test_every_setting_is_read_somewhere() -> None:
                 read.add(node.attr)
     unread = [name for name in sections(Preset) if name.partition(".")[2] not in read]
     assert not unread
+
+
+def test_a_prompt_is_text_whatever_yaml_makes_of_it() -> None:
+    for text in ("yes", "a: b", "12", "[x]", "plain words"):
+        assert load_preset("tiny", [f"diffusion.prompt={text}"]).extractor.diffusion.prompt == text
+
+
+def test_a_relative_place_in_an_override_is_settled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "weights").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert settle_place("diffusion.source=weights") == f"diffusion.source={tmp_path / 'weights'}"
+    assert settle_place("diffusion.source=owner/model") == "diffusion.source=owner/model"
+    assert settle_place("diffusion.prompt=weights") == "diffusion.prompt=weights"

@@ -126,6 +126,23 @@ def test_the_twelfth_line(tmp_path: Path) -> None:
         read_sketch(f"{file}#0")
 
 
+def test_a_line_of_a_large_file_is_read_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "many.ndjson"
+    lines = [json.dumps({"drawing": [[[0, number], [0, 100]]]}) for number in range(1, 21)]
+    file.write_text("\ufeff" + "\n".join(lines) + "\n", encoding="utf-8")
+    monkeypatch.setattr("sketchfusion.sketches.MAX_BYTES", 200)
+    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"all of {path} was read"))
+    for line in (1, 12):
+        wanted = np.asarray(render(read_ndjson(lines[line - 1])))
+        assert np.array_equal(np.asarray(read_sketch(f"{file}#{line}")), wanted)
+    file.write_text(json.dumps({"drawing": [[list(range(99)), list(range(99))]]}))
+    with pytest.raises(ImageError, match="not a Quick, Draw! drawing"):  # one line beyond what is allowed
+        read_sketch(file)
+    file.write_text("<svg>" + " " * 300)
+    with pytest.raises(ImageError, match="305 bytes, more than the 200 allowed"):
+        read_sketch(file)
+
+
 def test_a_file_whose_name_ends_in_a_number_sign(tmp_path: Path, sketch_file: Path) -> None:
     odd = sketch_file.rename(tmp_path / "sketch#3")
     assert read_sketch(odd).size == (120, 90)

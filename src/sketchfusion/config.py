@@ -15,17 +15,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from sketchfusion.canvas import Color
 from sketchfusion.errors import ConfigError
 
 SUFFIXES = (".yaml", ".yml")
+PLACES, TEXTS = ("source", "unet", "vae"), ("prompt",)  # settings that hold places of weights; that hold any text
 DEFAULT_PRESET = "tiny"  # becomes "mini" when its trained weights are in the package
 
 Positive = Annotated[int, Field(gt=0)]
 Channel = Annotated[int, Field(ge=0, le=255)]
-Sources = Annotated[tuple[str, ...], Field(min_length=1)]
+Sources = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
+                    Field(min_length=1)]  # one place is as good as a list of one
 T = TypeVar("T", bound=BaseModel)
 BlockName = Annotated[str, Field(pattern=r"^(down[1-9]|mid|up[1-9])$")]
 
@@ -63,7 +65,7 @@ class DiffusionConfig(Section):
     variant: str | None = None  # file variant of the checkpoint, such as "fp16"
     timesteps: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(195,), min_length=1)
     prompt: str = ""
-    noise: Literal["image", "shared", "zero", "clean"] = "image"
+    noise: Literal["shared", "image", "zero", "clean"] = "shared"  # docs/architecture.md says why
     num_noise_samples: Positive = 1
     seed: int = 0
     vae_sampling: Literal["mean", "sample"] = "mean"
@@ -170,7 +172,7 @@ def load_preset(name: str | Path, overrides: Sequence[str] = ()) -> Preset:
     Raises:
         ConfigError: unknown name or key, malformed file, value that does not fit.
     """
-    raw = _read(str(name), seen=())
+    raw = read_settings(str(name))
     raw.setdefault("name", Path(name).stem)
     settings = raw.setdefault("extractor", {})
     for override in overrides if isinstance(settings, dict) else ():
@@ -192,14 +194,19 @@ def validate(section: type[T], raw: Mapping[str, Any], *, origin: str) -> T:
         raise ConfigError(f"{origin} does not fit: " + "; ".join(problems)) from None
 
 
-def _read(name: str, seen: tuple[str, ...]) -> dict[str, Any]:
+def read_settings(name: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Plain data of a packaged preset or a YAML file, laid over what it ``extends``.
+
+    Raises:
+        ConfigError: no such preset or file, malformed, or it extends itself.
+    """
     if name in seen:
-        raise ConfigError(f"preset {name} extends itself: {' -> '.join((*seen, name))}")
+        raise ConfigError(f"{name} extends itself: {' -> '.join((*seen, name))}")
     raw = _parse(_text(name), name)
     base = str(raw.pop("extends", None) or "")
     if base.endswith(SUFFIXES):  # relative to the file that names it
         base = str(Path(name).parent / base)
-    return _merge(_read(base, (*seen, name)), raw) if base else raw
+    return _merge(read_settings(base, (*seen, name)), raw) if base else raw
 
 
 def _text(name: str) -> str:
@@ -238,7 +245,7 @@ def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def assign(raw: dict[str, Any], override: str) -> None:
-    """Set one ``a.b=c`` in nested data; a single place is as good as a list of one for the ``Sources`` keys."""
+    """Set one ``a.b=c`` in nested data; the value is read as YAML."""
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise ConfigError(f"cannot read the setting {override!r}; expected key.key=value, "
@@ -250,7 +257,15 @@ def assign(raw: dict[str, Any], override: str) -> None:
             raise ConfigError(f"cannot set {key!r}: {parent!r} is a value, not a section")
         raw = child
     value = _value(text, override)
-    raw[last] = [value] if last in ("source", "unet", "vae") and isinstance(value, str) else value
+    # "yes" and "a: b" are text in a prompt, whatever YAML makes of them.
+    raw[last] = text if last in TEXTS and not isinstance(value, str) else value
+
+
+def settle_place(override: str) -> str:
+    """The same override with a relative path of weights made absolute, so that it means the same from anywhere."""
+    key, _, text = override.partition("=")
+    path = Path(text).expanduser()
+    return f"{key}={path.absolute()}" if key.split(".")[-1] in PLACES and text and path.exists() else override
 
 
 def _value(text: str, override: str) -> Any:

@@ -27,7 +27,7 @@ FORMATS = {
     "HEIF": (".heic", ".heif", ".hif"),  # needs the extra `heic`
 }
 SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
-MAX_PIXELS = 150_000_000  # below Pillow's own limit of 179 million, so that the message is ours
+MAX_PIXELS = 150_000_000  # Pillow itself refuses above 179 million
 MIN_DECODED_SIDE = 320  # enough for a thumbnail too, so that a gallery and a single call decode a JPEG alike
 EXIF_ORIENTATION, EXIF_DATE_TAKEN, EXIF_DATE_CHANGED, EXIF_IFD = 0x0112, 0x9003, 0x0132, 0x8769
 
@@ -50,8 +50,8 @@ def open_image(source: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_
         raise ImageError(f"{name} is a folder; expected a picture file") from None
     except UnidentifiedImageError:
         raise ImageError(f"{name} is not a picture in a known format ({', '.join(FORMATS)}){heic_hint(name)}") from None
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"{name} is too large: {error}; scale it down first") from None
+    except Image.DecompressionBombError:
+        raise ImageError(f"{name} has far more than the limit of {max_pixels:,} pixels; scale it down") from None
     except (OSError, ValueError, SyntaxError) as error:
         raise ImageError(f"cannot read {name}: {error}") from None
     if image.width * image.height > max_pixels:

@@ -127,7 +127,8 @@ def read_ndjson(source: str | os.PathLike[str], line: int = 1) -> Drawing:
         return parse_drawing(pick_line(source.splitlines(), line, "the text"), "the text")
     name = os.fspath(source)
     try:
-        with Path(source).open(encoding="utf-8") as lines:
+        with Path(source).open(encoding="utf-8-sig") as file:
+            lines = iter(lambda: file.readline(MAX_BYTES), "")  # never more than that at once
             return parse_drawing(pick_line(lines, line, name), f"{name}, line {line}")
     except (OSError, UnicodeDecodeError) as error:
         raise ImageError(f"cannot read {name}: {error}; expected a Quick, Draw! ndjson file") from None
@@ -186,6 +187,8 @@ def read_sketch(source: Source, *, line: int = 1, side: int = SIDE) -> Image.Ima
         source = source.encode("utf-8", "replace")
     if not isinstance(source, bytes):
         source, line = split_line_number(os.fspath(source), line)
+        if is_large_ndjson(source):
+            return render(read_ndjson(source, line), side)
     data, name = source_bytes(source)
     start = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip()
     if start[:1] == b"<" or start[:2] == b"\x1f\x8b":
@@ -205,6 +208,17 @@ def split_line_number(path: str, line: int) -> tuple[str, int]:
     if match is None or Path(path).exists():
         return path, line
     return match[1], int(match[2])
+
+
+def is_large_ndjson(path: str) -> bool:
+    """Whether a file is too large to be read as a whole, and begins like ndjson, of which one line is enough."""
+    try:
+        if Path(path).stat().st_size <= MAX_BYTES:
+            return False
+        with Path(path).open("rb") as file:
+            return file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[")
+    except (OSError, ValueError):
+        return False
 
 
 def source_bytes(source: Source) -> tuple[bytes, str]:

@@ -28,7 +28,7 @@ Folder = Callable[[str], Path]
 
 
 def load(folder: Path, taps: Sequence[str] = ("up1", "up2", "up3"), **settings: Any) -> LatentDiffusion:
-    config = DiffusionConfig(source=(str(folder),), **settings)
+    config = DiffusionConfig(source=(str(folder),), **({"noise": "image"} | settings))
     return LatentDiffusion.from_config(config, taps=taps, canvas_size=SIDE)
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from sketchfusion.backbones import weights
 from sketchfusion.backbones.diffusion import LatentDiffusion
 from sketchfusion.backbones.patch_encoder import TransformerEncoder
-from sketchfusion.backbones.weights import fingerprint, is_at_hand, is_offline, resolve
+from sketchfusion.backbones.weights import fingerprint, is_at_hand, is_offline, resolve, weight_files
 from sketchfusion.config import DiffusionConfig, EncoderConfig
 from sketchfusion.errors import ConfigError, WeightsUnavailable
 
@@ -44,6 +44,25 @@ def test_weights_folder_holds_repositories_by_name(layout: str, tmp_path: Path,
     assert resolve(["owner/model"], what="part") == tmp_path / layout
     assert resolve(["owner/model@main"], what="part") == tmp_path / layout
     assert is_at_hand(["owner/model"])
+
+
+def test_a_relative_folder_that_exists_is_no_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "weights" / "mine").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert resolve(["weights/mine"], what="part") == Path("weights/mine")
+
+
+def test_only_the_files_that_are_loaded_count(tmp_path: Path) -> None:
+    """A folder may hold the same weights in other precisions; which is loaded tells."""
+    save_file({"weight": torch.zeros(9)}, tmp_path / "model.safetensors")
+    alone = fingerprint(tmp_path)
+    save_file({"weight": torch.zeros(9, dtype=torch.float16)}, tmp_path / "model.fp16.safetensors")
+    assert fingerprint(tmp_path) == alone
+    assert fingerprint(tmp_path, "fp16") != alone
+    save_file({"weight": torch.zeros(9)}, tmp_path / "model-00001-of-00002.safetensors")
+    save_file({"weight": torch.zeros(9)}, tmp_path / "model.fp16-00001-of-00002.safetensors")
+    assert [file.name for file in weight_files(tmp_path, "fp16")] == [
+        "model.fp16-00001-of-00002.safetensors", "model.fp16.safetensors"]
 
 
 def test_one_file_of_a_repository_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -89,8 +90,9 @@ def test_learned_injection_changes_the_features(images_01: Tensor, make_tiny: Ma
     assert not torch.allclose(added, in_skips, atol=1e-4)
 
 
-@pytest.mark.parametrize("settings", [(), ("diffusion.num_noise_samples=3", "diffusion.max_batch=4"),
-                                      ("diffusion.vae_sampling=sample", "injection.init=torch")])
+@pytest.mark.parametrize("settings", [
+    (), ("diffusion.noise=image", "diffusion.num_noise_samples=3", "diffusion.max_batch=4"),
+    ("diffusion.noise=image", "diffusion.vae_sampling=sample", "injection.init=torch")])
 def test_a_feature_does_not_depend_on_its_batch(settings: tuple[str, ...], pictures: list[Image.Image],
                                                 make_tiny: Make) -> None:
     """Alone, among seven, at any position, in any batch size."""
@@ -105,6 +107,39 @@ def test_a_feature_does_not_depend_on_its_batch(settings: tuple[str, ...], pictu
         torch.testing.assert_close(model.describe(others)[position], alone[4], atol=1e-5, rtol=1e-4)
     dense = model.features(pictures)
     torch.testing.assert_close(dense.feature_map[2], model.features(pictures[2]).feature_map[0], atol=1e-4, rtol=1e-3)
+
+
+def test_a_copy_saved_again_is_nearer_than_any_other_photo(pictures: list[Image.Image], tiny_model: SketchFusion,
+                                                           tmp_path: Path) -> None:
+    """A few pixels of another value must not draw other noise: that is why it is shared by default."""
+    pictures[0].save(tmp_path / "again.jpg", quality=60)
+    scores = tiny_model.describe(tmp_path / "again.jpg") @ tiny_model.describe(pictures).T
+    assert scores.argmax() == 0
+
+
+def test_a_copy_of_a_model_is_a_model(pictures: list[Image.Image], tiny_model: SketchFusion) -> None:
+    twin = copy.deepcopy(tiny_model)
+    torch.testing.assert_close(twin.describe(pictures[0]), tiny_model.describe(pictures[0]), atol=1e-5, rtol=1e-4)
+
+
+def test_sketches_are_read_as_sketches_are(tmp_path: Path, tiny_model: SketchFusion) -> None:
+    """SVG by path; what is blank on white paper is refused, whatever it came from."""
+    (tmp_path / "house.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 20 20">'
+                                        '<path d="M2 18V8l8-6 8 6v10z" fill="none" stroke="black"/></svg>')
+    assert tiny_model.describe(tmp_path / "house.svg", kind="sketch").norm() == pytest.approx(1)
+    white_ink = Image.new("RGBA", (30, 30), (255, 255, 255, 0))
+    white_ink.paste((255, 255, 255, 255), (5, 5, 20, 9))
+    white_ink.save(tmp_path / "white.png")
+    for blank in (white_ink, tmp_path / "white.png", torch.ones(3, 20, 20)):
+        with pytest.raises(ImageError, match="blank"):
+            tiny_model.describe(blank, kind="sketch")
+
+
+def test_a_prompt_set_later_is_among_the_overrides(tmp_path: Path, make_tiny: Make) -> None:
+    """So that whoever loads the model again by name and overrides, as a gallery does, gets the same one."""
+    model = make_tiny("diffusion.prompt=a: b", "encoder.layer=-1")
+    model.set_prompt("a photo of a cat: yes")
+    assert make_tiny(*model.overrides).fingerprint == model.fingerprint
 
 
 def test_another_process_gives_the_same_feature(photo_folder: Path, tiny_model: SketchFusion) -> None:

@@ -96,7 +96,7 @@ class DenoisingBackbone(Frozen):
 
         Args:
             latents: (B, 4, h, w) as ``encode`` gives them.
-            keys: B strings; an image's noise depends on its key and the seed alone.
+            keys: B strings; an image's noise depends on the seed and, where it is not shared by all, on its key alone.
             injection: what is added to the blocks' outputs; None leaves the UNet as it is.
         Returns:
             One pyramid per timestep, tap name -> (B, C, Hf, Wf).

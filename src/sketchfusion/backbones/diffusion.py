@@ -38,6 +38,22 @@ POSTERIOR: dict[str, tuple[Latents, Latents]] = {  # VAE class -> (mean, standar
 }
 
 
+class HooksLock:
+    """Hooks belong to a module, so one pass at a time may hold them. A copy of the module gets a lock of its own."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
+
+    def __reduce__(self) -> tuple[type[HooksLock], tuple[()]]:
+        return HooksLock, ()
+
+
 class LatentDiffusion(DenoisingBackbone):
     """Taps of a stock UNet at chosen timesteps, averaged over noise samples."""
 
@@ -68,7 +84,7 @@ class LatentDiffusion(DenoisingBackbone):
         check_names(set(taps), order, "aggregation.taps")
         kept = drop_blocks_after(unet, max(taps, key=order.index))
         self.blocks = block_infos(unet, kept, canvas_size, self.latent_stride)
-        self._hooks_lock = threading.Lock()  # hooks belong to the module: one pass at a time may hold them
+        self._hooks_lock = HooksLock()
         self.freeze()
 
     @classmethod
@@ -84,8 +100,10 @@ class LatentDiffusion(DenoisingBackbone):
         prompt = encode_prompt(folder, config.prompt, wants_pooled=wants_pooled(unet), variant=config.variant)
         vae, vae_place = load_vae(folder, config)
         schedule = read_schedule(folder)
-        text = [fingerprint(folder / name) for name in TEXT_ENCODERS if (folder / name).is_dir()]
-        identity = digest([fingerprint(unet_place), fingerprint(vae_place), vae.config.scaling_factor, text, schedule])
+        text = [fingerprint(folder / name, config.variant) for name in TEXT_ENCODERS if (folder / name).is_dir()]
+        identity = digest([fingerprint(unet_place, None if config.unet else config.variant),
+                           fingerprint(vae_place, None if config.vae else config.variant),
+                           vae.config.scaling_factor, text, schedule])
         model = cls(unet, vae, alphas_cumprod(schedule), prompt, config, taps=taps, canvas_size=canvas_size,
                     identity=identity)
         model.folder = folder
@@ -132,7 +150,8 @@ class LatentDiffusion(DenoisingBackbone):
         mean, std = POSTERIOR[type(self.vae).__name__]
         latents = mean(encoded)
         if self.config.vae_sampling == "sample":
-            draws = torch.stack([gaussian(f"{key}:vae", self.config.seed, latents.shape[1:]) for key in keys])
+            seeds = [f"{key}:vae" for key in self._noise_keys(keys)]
+            draws = torch.stack([gaussian(seed, self.config.seed, latents.shape[1:]) for seed in seeds])
             latents = latents + std(encoded) * draws.to(latents)
         return (latents * self.vae.config.scaling_factor).to(self.unet.dtype)
 
@@ -162,8 +181,11 @@ class LatentDiffusion(DenoisingBackbone):
         """(B * samples, 4, h, w) on the CPU; None where the pass is free of noise."""
         if self.config.noise in ("zero", "clean"):
             return None
-        keys = keys if self.config.noise == "image" else [""] * len(keys)
-        return noise_samples(keys, self.config.seed, samples, latents.shape[1:])
+        return noise_samples(self._noise_keys(keys), self.config.seed, samples, latents.shape[1:])
+
+    def _noise_keys(self, keys: Sequence[str]) -> Sequence[str]:
+        """What each image's noise depends on, beside the seed."""
+        return [""] * len(keys) if self.config.noise == "shared" else keys
 
     def _add_noise(self, latents: Tensor, noise: Tensor | None, timestep: int) -> Tensor:
         """z_t = sqrt(abar_t) z_0 + sqrt(1 - abar_t) eps; "zero" leaves eps out, "clean" is z_0 itself."""

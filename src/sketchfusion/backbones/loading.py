@@ -11,10 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import diffusers
-import transformers
 from safetensors import SafetensorError
-from transformers.utils import logging
 
 from sketchfusion.errors import WeightsUnavailable
 
@@ -40,6 +37,8 @@ def read_json(file: Path) -> dict[str, Any]:
 def quietly() -> Iterator[None]:
     """No progress bars and reports of transformers while active: a bar for each part, and a table of the weights that
     are not wanted, say nothing to whoever asked for photos. What is missing is an error here, not a report."""
+    from transformers.utils import logging
+
     shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     if shown:
         logging.disable_progress_bar()
@@ -58,6 +57,8 @@ def load_transformer(class_name: str, folder: Path, **options: Any) -> StockMode
     Raises:
         WeightsUnavailable: files missing, damaged or incomplete.
     """
+    import transformers
+
     return _load(getattr(transformers, class_name), folder, dtype="float32", **options)
 
 
@@ -67,6 +68,8 @@ def load_diffuser(class_name: str, folder: Path, **options: Any) -> StockModel:
     Raises:
         WeightsUnavailable: files missing, damaged or incomplete.
     """
+    import diffusers
+
     return _load(getattr(diffusers, class_name), folder, **options)
 
 

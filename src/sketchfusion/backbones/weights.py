@@ -3,7 +3,7 @@
 A place is one of
   ``random:NAME``     seeded random weights of a packaged architecture (``backbones.random_weights``)
   ``package:FOLDER``  shipped inside this package
-  a folder or file    beginning with ``.``, ``~`` or ``/``
+  a folder or file    that exists, or that begins with ``.``, ``~`` or ``/``
   ``org/name[/file][@revision]``  a hub repository: first below ``$SKETCHFUSION_WEIGHTS``, then the hub's local cache,
                       then, unless offline, the hub itself
 Places are tried in order. Only safetensors are read.
@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -79,8 +80,8 @@ def is_offline() -> bool:
     return any(os.environ.get(name, "").lower() in ("1", "true", "yes", "on") for name in OFFLINE_VARIABLES)
 
 
-def fingerprint(path: Path) -> str:
-    """Hash that tells weights apart: of every safetensors file its header, and of every tensor three samples.
+def fingerprint(path: Path, variant: str | None = None) -> str:
+    """Hash that tells weights apart: of every file that is loaded its header, and of every tensor three samples.
 
     Reading all bytes of a 5-GB model at each start would take longer than a search. Training changes a tensor
     everywhere, so the first, middle and last 4 KiB of each tell, also where only a few layers were trained; tensors up
@@ -89,11 +90,20 @@ def fingerprint(path: Path) -> str:
     Raises:
         WeightsUnavailable: a file is not in the safetensors format.
     """
-    files = sorted(path.rglob("*.safetensors")) if path.is_dir() else [path]
     state = hashlib.blake2b(digest_size=8)
-    for file_digest in sorted(_sampled(file) for file in files):
+    for file_digest in sorted(_sampled(file) for file in weight_files(path, variant)):
         state.update(file_digest)
     return state.hexdigest()
+
+
+def weight_files(path: Path, variant: str | None = None) -> list[Path]:
+    """The safetensors that are loaded from a folder, whole or in shards; a folder may hold variants such as fp16."""
+    if not path.is_dir():
+        return [path]
+    files = sorted(path.glob("*.safetensors"))
+    marker = rf"\.{re.escape(variant)}" if variant else ""
+    loaded = [file for file in files if re.fullmatch(rf"[^.]*{marker}(-\d+-of-\d+)?\.safetensors", file.name)]
+    return loaded or files
 
 
 def _sampled(file: Path) -> bytes:
@@ -127,14 +137,14 @@ def _local(source: str, tried: list[str]) -> Path | None:
     if kind == "package":
         candidates = [Path(str(resources.files("sketchfusion"))) / "weights" / rest]
     elif _is_hub(source):
-        candidates = _below_weights_folder(source)
+        candidates = [Path(source), *_below_weights_folder(source)]
     else:
         candidates = [Path(source).expanduser()]
     for candidate in candidates:
         if candidate.exists():
             return candidate
-    tried.extend(f"{'inside the package: ' if kind == 'package' else ''}{candidate} does not exist"
-                 for candidate in candidates)
+    hint = "inside the package: " if kind == "package" else ""
+    tried.extend(f"{hint}{candidate} does not exist" for candidate in candidates)
     return None
 
 

@@ -19,7 +19,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from sketchfusion.backbones.base import compile_repeated
-from sketchfusion.config import DEFAULT_PRESET, ExtractorConfig, assign, load_preset, preset_names, validate
+from sketchfusion.config import (
+    DEFAULT_PRESET,
+    ExtractorConfig,
+    assign,
+    load_preset,
+    preset_names,
+    settle_place,
+    validate,
+)
 from sketchfusion.errors import ConfigError, DeviceError, WeightsUnavailable
 
 if TYPE_CHECKING:
@@ -34,8 +42,8 @@ REPEATED = ("ResnetBlock2D", "Transformer2DModel", "CLIPEncoderLayer", "SiglipEn
             "Dinov2Layer", "Dinov2WithRegistersLayer", "DINOv3ViTLayer", "Bottleneck")
 
 
-class UntrainedFusionWarning(UserWarning):
-    """The backbones are real but what joins them has not been trained."""
+class UntrainedWarning(UserWarning):
+    """What joins the backbones, or the backbones too, hold random numbers."""
 
 
 def save(model: SketchFusion, folder: Path) -> Path:
@@ -52,16 +60,15 @@ def save(model: SketchFusion, folder: Path) -> Path:
 
 def load(model_class: type[Model], model: str | os.PathLike[str], overrides: Sequence[str]) -> Model:
     """An extractor on the CPU: of a preset, else from a saved folder, else from a configuration file."""
-    folder = Path(model)
+    folder, overrides = Path(model), tuple(settle_place(override) for override in overrides)
     if folder.is_dir() and str(model) not in preset_names():
         return _load_folder(model_class, folder, overrides)
     preset = load_preset(str(model), overrides)
     built = model_class.from_config(preset.extractor)
-    built.name, built.overrides = str(model), tuple(overrides)
-    if preset.extractor.diffusion.source[0].startswith("random:"):
-        return built.eval()
-    warnings.warn(f"the fusion of {preset.name!r} is untrained: injection adds nothing yet and aggregation is random; "
-                  "train it, or load a folder with trained weights", UntrainedFusionWarning, stacklevel=3)
+    built.name, built.overrides = str(model), overrides
+    warnings.warn(f"nothing that {preset.name!r} learns has been trained yet, so every step is real but what it finds "
+                  "is little better than chance; train it, or load a folder with trained weights",
+                  UntrainedWarning, stacklevel=3)
     return built.eval()
 
 

@@ -26,10 +26,6 @@ class PartCost:
     parameters: int
     gflop: float
 
-    def megabytes(self, bytes_per_number: int) -> float:
-        """Memory of the parameters in units of 10^6 bytes."""
-        return self.parameters * bytes_per_number / 1e6
-
 
 def count_cost(preset: Preset) -> dict[str, PartCost]:
     """Part -> cost for one image at the preset's canvas size, timesteps and noise samples.

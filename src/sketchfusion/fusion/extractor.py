@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -26,7 +27,8 @@ from sketchfusion.fusion import checkpoint
 from sketchfusion.fusion.aggregation import AggregationNetwork
 from sketchfusion.fusion.descriptor import content_mask, pool
 from sketchfusion.fusion.injection import FeatureInjector
-from sketchfusion.images import Picture, each_picture
+from sketchfusion.images import Picture, as_image, each_picture
+from sketchfusion.sketches import on_paper, read_sketch
 
 
 class SketchFusion(nn.Module):
@@ -85,11 +87,12 @@ class SketchFusion(nn.Module):
         """Dense features and descriptors of pictures, on the CPU in float32.
 
         Args:
-            pictures: paths, PIL images, arrays or tensors (``images.as_image``); one or many, any sizes.
+            pictures: paths, PIL images, arrays or tensors (``images.as_image``); one or many, any sizes. A path of a
+                sketch may lead to SVG or Quick, Draw! ndjson too (``sketches.read_sketch``).
             kind: "photo" or "sketch"; decides the colour of the padding.
             batch_size: pictures that pass the networks together.
         Raises:
-            ImageError: a picture cannot be read, or there is none.
+            ImageError: a picture cannot be read, a sketch is blank, or there is none.
         """
         parts = [self.features_of(canvas) for canvas in self._canvases(pictures, kind, batch_size)]
         return Features(torch.cat([part.feature_map for part in parts]), torch.cat([part.descriptor for part in parts]))
@@ -185,11 +188,13 @@ class SketchFusion(nn.Module):
         self.diffusion.set_prompt(prompt)
         changed = self.config.diffusion.model_copy(update={"prompt": prompt})
         self.config = self.config.model_copy(update={"diffusion": changed})
+        others = tuple(override for override in self.overrides if not override.startswith("diffusion.prompt="))
+        self.overrides = (*others, f"diffusion.prompt={json.dumps(prompt)}")
 
     def _canvases(self, pictures: Iterable[Picture] | Picture, kind: Kind, batch_size: int) -> Iterator[Canvas]:
         if batch_size < 1:
             raise ConfigError(f"batch_size must be at least 1, got {batch_size}")
-        remaining = each_picture(pictures)
+        remaining = (as_kind(picture, kind) for picture in each_picture(pictures))
         while batch := list(islice(remaining, batch_size)):
             yield make_canvas(batch, self.canvas_size, self.padding(kind))
 
@@ -198,3 +203,12 @@ class SketchFusion(nn.Module):
         if images_01.ndim != 4 or tuple(images_01.shape[1:]) != expected:
             raise ConfigError(f"forward expects (B, {', '.join(map(str, expected))}) for this model, got "
                               f"{tuple(images_01.shape)}; features() and describe() take pictures of any size")
+
+
+def as_kind(picture: Picture, kind: Kind) -> Picture:
+    """A photo as it is; a sketch read as sketches are, drawn on white paper, and not blank."""
+    if kind == "photo":
+        return picture
+    if isinstance(picture, (str, os.PathLike)):
+        return read_sketch(picture)
+    return on_paper(as_image(picture), "the sketch")

@@ -10,6 +10,7 @@ import functools
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
@@ -135,9 +136,15 @@ def open_model(model: str, overrides: Sequence[str] = (), device: str = "auto", 
         ConfigError, WeightsUnavailable, DeviceError: it is unknown, not to be had, or does not run here.
     """
     with console.status("Loading the model ...") if console.is_terminal else quiet():
+        from sketchfusion.fusion.checkpoint import UntrainedWarning
         from sketchfusion.fusion.extractor import SketchFusion
 
-        return SketchFusion.from_pretrained(model, overrides=overrides, device=device, dtype=dtype)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UntrainedWarning)
+            loaded = SketchFusion.from_pretrained(model, overrides=overrides, device=device, dtype=dtype)
+    for warning in caught:
+        note(f"Note: {warning.message}")
+    return loaded
 
 
 @contextmanager

@@ -29,8 +29,8 @@ def index(
     workers: Annotated[int | None, typer.Option(min=1, help="Threads that read photos; default: the cores.")] = None,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Describe everything anew, also with another model; the "
                                           "present gallery stays in use until the new one is complete.")] = False,
-    allow_empty: Annotated[bool, typer.Option("--allow-empty", help="Accept that a folder lost all its photos; "
-                                              "otherwise it is taken for a disk that is not mounted.")] = False,
+    allow_empty: Annotated[bool, typer.Option("--allow-empty", help="Accept that a folder is gone or lost all its "
+                                              "photos; otherwise its disk is taken to be not mounted.")] = False,
     as_json: common.AsJson = False,
 ) -> None:
     """Index photos, so that they are found by sketches.
@@ -41,20 +41,19 @@ def index(
     """
     from sketchfusion.index.folder import check_place, writing
     from sketchfusion.index.gallery import Gallery
-    from sketchfusion.index.record import RECORD_NAME, read_record
+    from sketchfusion.index.record import RECORD_NAME
     from sketchfusion.index.scan import absolute, check_roots
     from sketchfusion.index.update import UpdateOptions
 
     folder = Path(absolute(gallery))
     exists = (folder / RECORD_NAME).exists()
     # All that can be known to be wrong is said before the model is loaded, which may take a minute.
-    if photos or not exists:
-        check_roots(photos or [])
     if exists:
-        read_record(folder)
+        Gallery.open(folder).check_photos(photos or [], allow_empty=allow_empty)
         with writing(folder):
             pass
     else:
+        check_roots(photos or [])
         check_place(folder)
     describer = load_model(folder if exists else None, preset, overrides, device, dtype)
     opened = Gallery.open(folder) if exists else Gallery.create(folder, describer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from sketchfusion.apps.cli import composites, data, extract, gallery, index, info, search
+from sketchfusion.apps.cli import composites, data, extract, gallery, index, info, pretrain, search
 
 app = typer.Typer(
     name="sketchfusion", no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False,
@@ -21,6 +21,7 @@ app.command("info")(info.info)
 app.add_typer(gallery.app, name="gallery")
 data.app.command("make-composites")(composites.make_composites)
 app.add_typer(data.app, name="data")
+app.add_typer(pretrain.app, name="pretrain")
 
 
 @app.callback(invoke_without_command=True)

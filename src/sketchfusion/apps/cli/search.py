@@ -137,7 +137,16 @@ def report(query: str, gallery: Gallery, result: SearchResult, options: SearchOp
     elif gallery.store.count() == 0:
         common.note("The gallery has no photos; run `sketchfusion index`.")
     else:
-        common.note("No other photo is in this folder and between these dates.")
+        common.note(nothing_found(gallery, options))
+
+
+def nothing_found(gallery: Gallery, options: SearchOptions) -> str:
+    """Why nothing was found in a gallery that has photos."""
+    if options.folder is not None and not gallery.knows_folder(options.folder):
+        return f"The gallery knows no photo in {common.one_line(str(options.folder))}."
+    limits = ["in this folder"] * (options.folder is not None)
+    limits += ["between these dates"] * (options.after is not None or options.before is not None)
+    return f"Nothing was found {' and '.join(limits)}." if limits else "The gallery has no other photo."
 
 
 def draw_sheet(path: Path, query: Image.Image, name: str, gallery: Gallery, result: SearchResult) -> None:

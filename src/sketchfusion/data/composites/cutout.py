@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage  # type: ignore[import-untyped, unused-ignore]
+from scipy import ndimage
 
 from sketchfusion.data.composites.colour import Bytes, Flags, to_lab
 from sketchfusion.data.composites.gate import FRAMED, Gate, find_object, judge

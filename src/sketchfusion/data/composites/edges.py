@@ -7,7 +7,7 @@ thinning digital patterns, 1984.
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage  # type: ignore[import-untyped, unused-ignore]
+from scipy import ndimage
 
 from sketchfusion.data.composites.colour import Array, Flags
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage  # type: ignore[import-untyped, unused-ignore]
-from scipy.spatial import ConvexHull  # type: ignore[import-untyped, unused-ignore]
+from scipy import ndimage
+from scipy.spatial import ConvexHull
 
 from sketchfusion.data.composites.colour import Array, Flags
 from sketchfusion.data.composites.ground import EIGHT, FOUR, Ground, flood

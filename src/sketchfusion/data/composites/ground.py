@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage  # type: ignore[import-untyped, unused-ignore]
+from scipy import ndimage
 
 from sketchfusion.data.composites.colour import Array, Flags
 

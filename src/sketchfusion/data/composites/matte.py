@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage  # type: ignore[import-untyped, unused-ignore]
+from scipy import ndimage
 
 from sketchfusion.data.composites.colour import LINEAR, RGB_TO_XYZ, WHITE, Array, Bytes, Flags
 

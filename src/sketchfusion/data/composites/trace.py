@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage  # type: ignore[import-untyped, unused-ignore]
+from scipy import ndimage
 
 from sketchfusion.data.composites import polyline
 from sketchfusion.data.composites.colour import Array, Bytes, Flags, to_lab

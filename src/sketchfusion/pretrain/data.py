@@ -1,0 +1,263 @@
+"""The packed data in memory: pictures as 8-bit tensors, drawings as points, on the device where they are used."""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import os
+import zlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Generator, Tensor
+
+from sketchfusion.canvas import place_on_canvas
+from sketchfusion.config import CanvasConfig
+from sketchfusion.errors import DataError
+from sketchfusion.pretrain import augment
+from sketchfusion.pretrain.augment import ViewConfig
+from sketchfusion.pretrain.names import KINDS
+from sketchfusion.pretrain.packing import FORMAT, MANIFEST, unpack_points
+from sketchfusion.pretrain.strokes import resample
+
+POINTS_PER_SIDE = 8  # points along all strokes of a drawing, for each pixel of the canvas side
+CHANNELS = {"photo": 3, "sketch": 1, "emoji": 4, "icon": 1}
+
+
+@dataclass(frozen=True)
+class PictureSet:
+    """Pictures of one kind.
+
+    Attributes:
+        pixels: (N, C, S, S) uint8: 3 channels of a photo, 4 of an emoji with alpha, 1 of a drawing or icon.
+        content: (N, 4) float, box of the picture on its canvas, in pixels.
+        class_ids: (N,) long.
+        held_out: (N,) bool.
+    """
+
+    kind: str
+    pixels: Tensor
+    content: Tensor
+    class_ids: Tensor
+    held_out: Tensor
+
+    @property
+    def side(self) -> int:
+        """Of the canvas, in pixels."""
+        return int(self.pixels.shape[-1])
+
+    def render(self, rows: Tensor, view: ViewConfig, generator: Generator) -> Tensor:
+        """(B,) rows -> (B, 3, S, S) in [0, 1], augmented."""
+        images = self.pixels[rows].float() / 255
+        if self.kind == "emoji":
+            images = augment.on_ground(images, generator, plain=1.0 if view == augment.PLAIN else 0.5)
+        if self.kind in ("icon", "sketch") and view.line_width[0] != view.line_width[1]:
+            images = augment.vary_line(images, generator)
+        boxes = augment.photo_boxes(self.content[rows], self.side,
+                                    view if self.kind == "photo" else view.model_copy(update={"whole": 1.0}), generator)
+        flip = augment.uniform((len(rows),), 0, 1, generator) < view.flip
+        angle = None
+        if self.kind != "photo" and view.rotate:
+            turn = float(np.radians(view.rotate))
+            angle = augment.uniform((len(rows),), -turn, turn, generator)
+        fill = _paper(images) if self.kind != "photo" else _bars(images)
+        images = augment.show(images, boxes, fill, flip=flip, angle=angle)
+        if images.shape[1] == 3:
+            return augment.jitter_colour(images, view, generator)
+        return images.expand(-1, 3, -1, -1)
+
+
+@dataclass(frozen=True)
+class StrokeSet:
+    """Vector drawings, which are drawn anew each time they are seen.
+
+    Attributes:
+        points: (N, P, 2) half precision (x, y), evenly along the strokes, centred at 0, the longer extent 1.
+        stroke_ids: (N, P) uint8, which stroke a point belongs to.
+        class_ids, held_out: (N,).
+    """
+
+    kind: str
+    points: Tensor
+    stroke_ids: Tensor
+    class_ids: Tensor
+    held_out: Tensor
+    side: int
+
+    def render(self, rows: Tensor, view: ViewConfig, generator: Generator) -> Tensor:
+        """(B,) rows -> (B, 3, S, S) in [0, 1], augmented."""
+        drawn = augment.draw_strokes(self.points[rows], self.stroke_ids[rows], self.side, view, generator)
+        return drawn.expand(-1, 3, -1, -1)
+
+
+ItemSet = PictureSet | StrokeSet
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Everything that was packed, by kind; ``classes[class_id]`` is a name, empty for things without one."""
+
+    sets: dict[str, ItemSet]
+    classes: tuple[str, ...]
+
+    def part(self, *, held_out: bool) -> Corpus:
+        """The training part or the held-out part. Raises DataError: it is empty."""
+        chosen = self._where(lambda items: items.held_out == held_out)
+        if not chosen.sets:
+            what = "held-out" if held_out else "training"
+            raise DataError(f"the packed data have no {what} part of {', '.join(self.sets)}; pack more data, "
+                            "with a held-out share between 0 and 1")
+        return chosen
+
+    def first(self, count: int) -> Corpus:
+        """At most so many of each kind, evenly spread over the set."""
+        return Corpus({kind: _take(items, spread(items, count)) for kind, items in self.sets.items()}, self.classes)
+
+    def named(self) -> Corpus:
+        """Without the things that have no name."""
+        has_name = torch.tensor([bool(name) for name in self.classes])
+        return self._where(lambda items: has_name.to(items.class_ids.device)[items.class_ids])
+
+    def _where(self, choose: Callable[[ItemSet], Tensor]) -> Corpus:
+        chosen = {kind: _take(items, torch.nonzero(choose(items)).flatten()) for kind, items in self.sets.items()}
+        return Corpus({kind: items for kind, items in chosen.items() if len(items.class_ids)}, self.classes)
+
+    def to(self, device: torch.device) -> Corpus:
+        """The same on another device."""
+        return Corpus({kind: _with_tensors(items, {name: value.to(device) for name, value in _tensors(items).items()})
+                       for kind, items in self.sets.items()}, self.classes)
+
+
+def load_corpus(folder: Path, size: int, kinds: Sequence[str], *, device: torch.device | str = "cpu",
+                on_progress: Callable[[int, int], None] | None = None) -> Corpus:
+    """Decode the shards once.
+
+    Args:
+        folder: as ``packing.pack`` wrote it.
+        size: side of the canvas in pixels; pictures packed in another size are scaled.
+        kinds: of ``names.KINDS``; others are not decoded.
+    Raises:
+        DataError: no shards there, of another version, damaged, or none of these kinds.
+    """
+    manifest = read_manifest(folder)
+    parts: dict[str, list[ItemSet]] = {}
+    shards = [entry for entry in manifest["shards"] if set(entry["kinds"]) & set(kinds)]
+    for done, entry in enumerate(shards, start=1):
+        for items in _read_shard(folder / entry["file"], size, kinds):
+            parts.setdefault(items.kind, []).append(items)
+        if on_progress:
+            on_progress(done, len(shards))
+    missing = [kind for kind in kinds if kind not in parts]
+    if missing:
+        raise DataError(f"{folder} holds no {' and no '.join(missing)}; it has "
+                        f"{', '.join(sorted({kind for entry in manifest['shards'] for kind in entry['kinds']}))}. "
+                        "Leave these out of data.mix, or pack more data")
+    joined = {kind: _join(parts[kind]) for kind in KINDS if kind in parts}
+    return Corpus(joined, tuple(manifest["classes"])).to(torch.device(device))
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of packed data. Raises DataError: there is none, or of another version."""
+    file = folder / MANIFEST
+    try:
+        manifest: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder} holds no packed data ({error}); write it with "
+                        "`sketchfusion pretrain pack`") from None
+    if manifest.get("format") != FORMAT:
+        raise DataError(f"{file} is of format {manifest.get('format')!r}, expected {FORMAT!r}; pack the data again")
+    return manifest
+
+
+def _read_shard(file: Path, size: int, kinds: Sequence[str]) -> list[ItemSet]:
+    try:
+        raw = load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"cannot read {file}: {error}; pack the data again") from None
+    ids, held_out = raw["class_ids"].long(), raw["held_out"].bool()
+    if "points" in raw:
+        points, stroke_ids = resample(unpack_points(raw["points"]), raw["stroke_sizes"].numpy(),
+                                      raw["num_strokes"].numpy(), POINTS_PER_SIDE * size)
+        return [StrokeSet("drawing", points, stroke_ids, ids, held_out, size)]
+    sets: list[ItemSet] = []
+    for number, kind in enumerate(KINDS):
+        rows = torch.nonzero(raw["kinds"] == number).flatten()
+        if len(rows) and kind in kinds:
+            pixels, content = _decode(raw["data"].numpy(), raw["offsets"].numpy(), rows.tolist(), kind, size)
+            sets.append(PictureSet(kind, pixels, content, ids[rows], held_out[rows]))
+    return sets
+
+
+def _decode(data: np.ndarray, offsets: np.ndarray, rows: list[int], kind: str, size: int) -> tuple[Tensor, Tensor]:
+    pixels = torch.empty(len(rows), CHANNELS[kind], size, size, dtype=torch.uint8)
+    content = torch.empty(len(rows), 4)
+
+    def read(index: int) -> None:
+        row = rows[index]
+        with Image.open(io.BytesIO(data[offsets[row]:offsets[row + 1]].tobytes())) as image:
+            pixels[index], content[index] = _on_canvas(image, kind, size)
+
+    with ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1)) as pool:
+        list(pool.map(read, range(len(rows))))
+    return pixels, content
+
+
+def _on_canvas(image: Image.Image, kind: str, size: int) -> tuple[Tensor, Tensor]:
+    """(C, S, S) uint8 and the (4,) box of the picture."""
+    if kind == "emoji":
+        scaled = image.convert("RGBA").resize((size, size), Image.Resampling.LANCZOS)
+        return torch.from_numpy(np.array(scaled)).permute(2, 0, 1), torch.tensor([0.0, 0.0, size, size])
+    colours = CanvasConfig(size=size)
+    canvas = place_on_canvas(image.convert("RGB"), size, colours.padding("photo" if kind == "photo" else "sketch"))
+    return canvas.pixels[0, :CHANNELS[kind]], canvas.content[0]
+
+
+def _paper(images_01: Tensor) -> Tensor:
+    """(B, C, 1, 1): what lies in the corner: the paper, or the ground of an emoji."""
+    return images_01[:, :, :1, :1]
+
+
+def _bars(images_01: Tensor) -> Tensor:
+    return _bar_colour(images_01.device).expand(len(images_01), -1, -1, -1)
+
+
+@functools.cache  # a copy to a GPU makes the processor wait, so it is made once
+def _bar_colour(device: torch.device) -> Tensor:
+    return torch.tensor(CanvasConfig(size=1).padding("photo"), device=device).view(1, 3, 1, 1) / 255
+
+
+def _take(items: ItemSet, rows: Tensor) -> ItemSet:
+    return _with_tensors(items, {name: value[rows] for name, value in _tensors(items).items()})
+
+
+def _join(parts: Sequence[ItemSet]) -> ItemSet:
+    names = _tensors(parts[0])
+    return _with_tensors(parts[0], {name: torch.cat([getattr(part, name) for part in parts]) for name in names})
+
+
+def _tensors(items: ItemSet) -> dict[str, Any]:
+    return {name: value for name, value in vars(items).items() if isinstance(value, Tensor)}
+
+
+def _with_tensors(items: ItemSet, tensors: dict[str, Any]) -> ItemSet:
+    return replace(items, **tensors)
+
+
+def spread(items: ItemSet, count: int) -> Tensor:
+    """(min(N, count),) rows, evenly spread over the set, so that all its sources and classes have a share."""
+    total = len(items.class_ids)
+    return torch.linspace(0, total - 1, min(total, count), dtype=torch.float64, device=items.class_ids.device).long()
+
+
+def item_keys(file: Path) -> list[str]:
+    """The keys of a shard's items, in order: which files they were."""
+    return zlib.decompress(load_file(file)["keys"].numpy().tobytes()).decode().split("\n")

@@ -1,0 +1,282 @@
+"""The one training loop of the three recipes, on one processor or, through accelerate, on many.
+
+A step's data and noise depend on the seed and its number alone, so a run that was interrupted and resumed equals one
+that was not (with a time limit the learning rate follows the clock, and only then it does not).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from sketchfusion.config import digest
+from sketchfusion.errors import ConfigError, SketchFusionError
+from sketchfusion.pretrain import checkpoint
+from sketchfusion.pretrain.averaging import Average
+from sketchfusion.pretrain.config import Recipe, TrainingConfig
+
+LOG, RECIPE_FILE = "log.jsonl", "recipe.json"
+Metrics = dict[str, float]
+
+
+class Task(Protocol):
+    """What a recipe adds to the loop."""
+
+    @property
+    def learner(self) -> nn.Module:
+        """``learner(number)`` -> (loss, {name: scalar}) of batch ``number``; its parameters are what learns."""
+        ...
+
+    def evaluate(self) -> Metrics:
+        """Figures on the held-out part."""
+        ...
+
+    def picture(self, file: Path) -> None:
+        """Write a sample picture."""
+        ...
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a run stands."""
+
+    step: int
+    steps: int
+    loss: float
+    images_per_second: float
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """What belongs to one start of the command.
+
+    Attributes:
+        output: folder of log, pictures, checkpoints and the finished weights.
+        accelerator: of the accelerate library.
+        started: ``time.monotonic()`` when the command began: the time limit counts from there.
+        on_status: called at every log line.
+        resume: go on from the latest checkpoint if there is one; otherwise checkpoints are removed.
+    """
+
+    output: Path
+    accelerator: Any
+    started: float
+    on_status: Callable[[Status], None] | None = None
+    resume: bool = True
+
+
+def learning_rate(config: TrainingConfig, step: int, share: float) -> float:
+    """Linear warm-up over steps, times a cosine over the share of the run that is done, in [0, 1]."""
+    warm = min(1.0, (step + 1) / config.warmup) if config.warmup else 1.0
+    wave = (1 + math.cos(math.pi * min(share, 1.0))) / 2
+    return config.lr * warm * (config.final_lr + (1 - config.final_lr) * wave)
+
+
+def make_optimizer(module: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+    """AdamW; vectors (biases, norms, temperatures) are not decayed."""
+    learning = [value for value in module.parameters() if value.requires_grad]
+    groups = [{"params": [value for value in learning if value.ndim > 1], "weight_decay": config.weight_decay},
+              {"params": [value for value in learning if value.ndim <= 1], "weight_decay": 0.0}]
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=config.lr, betas=config.betas,
+                             fused=True)
+
+
+def fit(task: Task, recipe: Recipe, run: Run) -> tuple[int, Average | None]:
+    """Train to the end, or to the time limit; returns the steps done and the average of the weights, if one is kept.
+
+    Raises:
+        KeyboardInterrupt: stopped by SIGINT or SIGTERM; a checkpoint was written.
+        ConfigError: the checkpoint in the output folder is of another recipe.
+        SketchFusionError: the loss is not a number any more.
+    """
+    config, module = recipe.training, task.learner
+    optimizer = make_optimizer(module, config)
+    average = Average(module, config.ema) if config.ema else None
+    step, earlier = _begin(recipe, run, module, optimizer, average)
+    wrapped = run.accelerator.prepare_model(module)
+    meter = Meter(run, config, earlier)
+    saved = step
+    with stop_signals() as stopped:
+        while True:
+            share, stop = agree(run.accelerator, meter.share(step), bool(stopped))
+            if share >= 1 or stop:
+                break
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(config, step, share)
+            meter.add(_step(wrapped, optimizer, config, run.accelerator, step))
+            if average is not None:
+                average.update(step)
+            step += 1
+            if step % config.log_every == 0 or step == config.steps:
+                meter.log(step, optimizer.param_groups[0]["lr"])
+            if config.checkpoint_every and step % config.checkpoint_every == 0:
+                _checkpoint(run, recipe, step, meter.elapsed, checkpoint.collect(module, optimizer, average))
+                saved = step
+            if config.sample_every and step % config.sample_every == 0 and run.accelerator.is_main_process:
+                with average.applied() if average else nullcontext():
+                    report(task, run, step)
+    if step > saved:
+        _checkpoint(run, recipe, step, meter.elapsed, checkpoint.collect(module, optimizer, average))
+    if stop:
+        raise KeyboardInterrupt
+    return step, average
+
+
+def agree(accelerator: Any, share: float, stop: bool) -> tuple[float, bool]:
+    """What the furthest process says of the run's share and of stopping: all must leave the loop at the same step."""
+    if accelerator.num_processes == 1:
+        return share, stop
+    mine = torch.tensor([[share, float(stop)]], device=accelerator.device, dtype=torch.float64)
+    share, stopped = accelerator.gather(mine).amax(dim=0).tolist()
+    return share, bool(stopped)
+
+
+def report(task: Task, run: Run, step: int, name: str = "") -> Metrics:
+    """Evaluate, write a sample picture, and log the figures."""
+    task.learner.eval()
+    with torch.no_grad():
+        metrics = task.evaluate()
+        (run.output / "samples").mkdir(exist_ok=True)
+        task.picture(run.output / "samples" / f"{name or f'step-{step:08d}'}.png")
+    task.learner.train()
+    write_log(run, {"event": "evaluation", "step": step, **{key: round(value, 5) for key, value in metrics.items()}})
+    return metrics
+
+
+def write_log(run: Run, line: dict[str, Any]) -> None:
+    """One line of JSON at the end of the log; the first process alone writes."""
+    if run.accelerator.is_main_process:
+        with (run.output / LOG).open("a", encoding="utf-8") as log:
+            log.write(json.dumps(line) + "\n")
+
+
+def _begin(recipe: Recipe, run: Run, module: nn.Module, optimizer: torch.optim.Optimizer,
+           average: Average | None) -> tuple[int, float]:
+    """Step to begin with and the seconds spent before; restores the latest checkpoint if it is to be resumed."""
+    run.output.mkdir(parents=True, exist_ok=True)
+    if not run.resume and run.accelerator.is_main_process:
+        checkpoint.remove_checkpoints(run.output)
+        (run.output / LOG).unlink(missing_ok=True)
+    run.accelerator.wait_for_everyone()
+    latest = checkpoint.latest_checkpoint(run.output)
+    facts = {"device": str(run.accelerator.device), "processes": run.accelerator.num_processes,
+             "torch": torch.__version__, "parameters": sum(value.numel() for value in module.parameters())}
+    if latest is None:
+        write_log(run, {"event": "start", "recipe": recipe.model_dump(mode="json"), **facts})
+        (run.output / RECIPE_FILE).write_text(recipe.model_dump_json(indent=1), encoding="utf-8")
+        return 0, 0.0
+    record, state = checkpoint.load_checkpoint(latest)
+    if record["recipe"] != recipe_digest(recipe):
+        raise ConfigError(f"the checkpoint in {run.output} was made by another recipe, so it cannot be resumed with "
+                          f"this one; compare {RECIPE_FILE} there, or start anew with --restart")
+    checkpoint.restore(state, module, optimizer, average)
+    write_log(run, {"event": "resume", "step": record["step"], **facts})
+    return int(record["step"]), float(record["elapsed_s"])
+
+
+def recipe_digest(recipe: Recipe) -> str:
+    """Hash of what shapes the weights: how often a run logs or how long it may take does not count."""
+    free = {"max_minutes", "reserve_minutes", "log_every", "sample_every", "checkpoint_every", "compile", "evaluated"}
+    return digest(recipe.model_dump(mode="json", exclude={"title": True, "output": True, "export": True,
+                                                          "sampling": True, "training": free}))
+
+
+def _step(wrapped: nn.Module, optimizer: torch.optim.Optimizer, config: TrainingConfig, accelerator: Any,
+          step: int) -> dict[str, Tensor]:
+    """One step of the optimizer; the mean loss and figures of its batches, still on the device."""
+    totals: dict[str, Tensor] = {}
+    for micro in range(config.accumulate):
+        last = micro == config.accumulate - 1
+        with nullcontext() if last else accelerator.no_sync(wrapped):
+            with accelerator.autocast():
+                loss, figures = wrapped(step * config.accumulate + micro)
+            accelerator.backward(loss / config.accumulate)
+        for name, value in {"loss": loss, **figures}.items():
+            totals[name] = totals.get(name, 0) + value.detach().float() / config.accumulate
+    if config.clip_norm:
+        torch.nn.utils.clip_grad_norm_([value for group in optimizer.param_groups for value in group["params"]],
+                                       config.clip_norm, foreach=True)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return totals
+
+
+def _checkpoint(run: Run, recipe: Recipe, step: int, elapsed: float, state: dict[str, Tensor]) -> None:
+    if run.accelerator.is_main_process:
+        checkpoint.save_checkpoint(run.output, {"step": step, "elapsed_s": round(elapsed, 3),
+                                                "recipe": recipe_digest(recipe), "seed": recipe.seed}, state)
+    run.accelerator.wait_for_everyone()
+
+
+class Meter:
+    """Time, progress and the figures between two log lines; nothing waits for the device but the log line itself."""
+
+    def __init__(self, run: Run, config: TrainingConfig, earlier: float) -> None:
+        self._run, self._config, self._earlier = run, config, earlier
+        self._images = config.batch_size * config.accumulate * run.accelerator.num_processes
+        self._limit = max(config.max_minutes - config.reserve_minutes, 0.0) * 60
+        self._sums: dict[str, Tensor] = {}
+        self._count, self._since = 0, time.monotonic()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of all starts of this run together."""
+        return self._earlier + time.monotonic() - self._run.started
+
+    def share(self, step: int) -> float:
+        """How much of the run is done: of its steps or of its time, whichever is more; 1 ends it."""
+        done = step / self._config.steps
+        if not self._config.max_minutes:
+            return done
+        return max(done, self.elapsed / self._limit if self._limit else 1.0)
+
+    def add(self, figures: dict[str, Tensor]) -> None:
+        """One step's figures."""
+        self._count += 1
+        for name, value in figures.items():
+            self._sums[name] = self._sums.get(name, 0) + value
+
+    def log(self, step: int, rate: float) -> None:
+        """Write the means since the last line. Raises SketchFusionError: the loss is not finite."""
+        means = {name: float(value) / self._count for name, value in self._sums.items()}
+        now = time.monotonic()
+        speed = self._images * self._count / max(now - self._since, 1e-9)
+        left = (self._config.steps - step) * self._images / speed
+        if self._config.max_minutes:
+            left = min(left, max(self._limit - self.elapsed, 0.0))
+        write_log(self._run, {"step": step, **{name: round(value, 6) for name, value in means.items()}, "lr": rate,
+                              "images_per_s": round(speed, 1), "elapsed_s": round(self.elapsed, 1)})
+        if not math.isfinite(means["loss"]):
+            raise SketchFusionError(f"the loss is {means['loss']} at step {step}; lower training.lr, or lengthen "
+                                    "training.warmup, and run again: it goes on from the last checkpoint")
+        if self._run.on_status:
+            self._run.on_status(Status(step, self._config.steps, means["loss"], speed, left))
+        self._sums, self._count, self._since = {}, 0, now
+
+
+@contextmanager
+def stop_signals() -> Iterator[list[int]]:
+    """A list that gets the number of a SIGINT or SIGTERM, so that the loop can end its step first."""
+    caught: list[int] = []
+    old = {}
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            old[number] = signal.signal(number, lambda received, frame: caught.append(received))
+    except ValueError:  # not the main thread: signals go elsewhere
+        pass
+    try:
+        yield caught
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
