@@ -26,6 +26,10 @@ _HOMES = {  # looked up on first use, so that `import sketchfusion` and `--help`
 }
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'sketchfusion' has no attribute {name!r}")

@@ -189,9 +189,26 @@ def validate(section: type[T], raw: Mapping[str, Any], *, origin: str) -> T:
     try:
         return section.model_validate(raw)
     except ValidationError as error:
-        problems = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']} (got {str(item['input'])[:80]!r})"
-                    for item in error.errors()]
+        problems = []
+        for item in error.errors():
+            key = ".".join(str(part) for part in item["loc"])
+            if item["type"] == "extra_forbidden":
+                problems.append(f"{key} is not a setting{known_keys(section, item['loc'])}")
+            else:
+                problems.append(f"{key}: {item['msg']} (got {str(item['input'])[:80]!r})")
         raise ConfigError(f"{origin} does not fit: " + "; ".join(problems)) from None
+
+
+def known_keys(section: type[BaseModel], location: Sequence[int | str]) -> str:
+    """What the section that an unknown key was put into does know, the nearest spelling first."""
+    for part in location[:-1]:
+        inner = section.model_fields[str(part)].annotation if str(part) in section.model_fields else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return ""
+        section = inner
+    names = list(section.model_fields)
+    close = difflib.get_close_matches(str(location[-1]), names, n=1)
+    return f"{f', did you mean {close[0]}?' if close else ','} known there: {', '.join(names)}"
 
 
 def read_settings(name: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:

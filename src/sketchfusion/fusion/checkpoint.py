@@ -96,7 +96,8 @@ def _load_folder(model_class: type[Model], folder: Path, overrides: Sequence[str
     unfit = sorted(name for name in expected.keys() & tensors.keys() if expected[name].shape != tensors[name].shape)
     if missing or extra or unfit:
         raise WeightsUnavailable(f"{folder / WEIGHTS_FILE} does not fit its settings: missing {missing}, unknown "
-                                 f"{extra}, other shape {unfit}; copy the folder again")
+                                 f"{extra}, other shape {unfit}; copy the folder again, and override no setting of "
+                                 "its shape")
     built.load_state_dict(tensors, strict=False)  # strictness was checked above, for the learned part alone
     return built.eval()
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import typer
 
 from sketchfusion.apps.cli import composites, data, extract, gallery, index, info, pretrain, search
+from sketchfusion.apps.cli.common import INTERRUPTED
 
 app = typer.Typer(
     name="sketchfusion", no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False,
@@ -36,4 +39,7 @@ def root(version: bool = typer.Option(False, "--version", help="Print the versio
 
 def run() -> None:
     """What the ``sketchfusion`` command runs."""
-    app()
+    try:
+        app()
+    except KeyboardInterrupt:  # outside of a verb, which deals with its own
+        sys.exit(INTERRUPTED)
