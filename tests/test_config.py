@@ -84,7 +84,8 @@ def test_an_unknown_preset_names_the_nearest_and_all() -> None:
 
 @pytest.mark.parametrize(("content", "says"), [
     (b"- a\n- b\n", "must hold keys and values, got list"), (b"{", "not valid YAML"), (b"\xff\xfe\x00", "cannot read"),
-    (b"extends: tiny\nextractor: 3\n", "extractor: "), (b"extends: tiny\nsurprise: 1\n", "surprise is not a setting, known there: name, title"),
+    (b"extends: tiny\nextractor: 3\n", "extractor: "),
+    (b"extends: tiny\nsurprise: 1\n", "surprise is not a setting, known there: name, title"),
     (b"extends: nobody\n", "unknown preset 'nobody'"), (b"title: alone\n", r"extractor\.canvas: Field required")])
 def test_a_malformed_file_is_an_error_with_its_name(content: bytes, says: str, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_bytes(content)

@@ -64,6 +64,21 @@ def test_links_neither_loop_nor_double(tmp_path: Path) -> None:
         ("gone.jpg", True)]
 
 
+def test_links_that_cannot_be_followed_stop_nothing(tmp_path: Path) -> None:
+    touch(tmp_path, "ok.jpg", "z/also.jpg")
+    (tmp_path / "loop.jpg").symlink_to("loop.jpg")
+    (tmp_path / "one").symlink_to("other")
+    (tmp_path / "other").symlink_to("one")
+    (tmp_path / "long").symlink_to("x" * 300)
+    found = scan([tmp_path])
+    assert [Path(file.path).name for file in found.files] == ["ok.jpg", "also.jpg"]
+    assert [Path(failure.path).name for failure in found.failures] == ["long", "loop.jpg", "one", "other"]
+    assert all(failure.reason.startswith("cannot be looked at: ") for failure in found.failures)
+    assert found.unlisted == [failure.path for failure in found.failures]
+    with pytest.raises(GalleryError, match=r"loop\.jpg cannot be looked at: .*; nothing was changed"):
+        scan([tmp_path / "loop.jpg"])
+
+
 def test_pipes_and_names_that_are_not_text_are_reported(tmp_path: Path) -> None:
     touch(tmp_path, "ok.jpg")
     os.mkfifo(tmp_path / "pipe.jpg")
@@ -97,6 +112,16 @@ def test_a_folder_that_cannot_be_listed_is_reported(tmp_path: Path, monkeypatch:
 def test_the_gallery_itself_is_left_out(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg", "gallery/b.jpg")
     assert [Path(file.path).name for file in scan([tmp_path], leave_out=[str(tmp_path / "gallery")]).files] == ["a.jpg"]
+
+
+def test_the_gallery_is_left_out_by_whatever_path(tmp_path: Path) -> None:
+    touch(tmp_path, "photos/a.jpg", "gallery/b.jpg")
+    (tmp_path / "photos" / "link").symlink_to(tmp_path / "gallery")
+    (tmp_path / "alias").symlink_to(tmp_path / "gallery")
+    for gallery in ("gallery", "alias"):
+        for root in (tmp_path / "photos", tmp_path):
+            found = scan([root], leave_out=[str(tmp_path / gallery)])
+            assert [Path(file.path).name for file in found.files] == ["a.jpg"]
 
 
 def test_missing_roots_are_an_error(tmp_path: Path) -> None:

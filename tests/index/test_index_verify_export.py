@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 
 from sketchfusion.errors import ConfigError, GalleryError, ImageError
-from sketchfusion.index.contact_sheet import contact_sheet, save_sheet
+from sketchfusion.index.contact_sheet import contact_sheet, drawable, save_sheet
 from sketchfusion.index.export import export
 from sketchfusion.index.gallery import Gallery
 from sketchfusion.index.store import Hit
@@ -78,6 +79,8 @@ def test_export_round_trip(gallery: Gallery, tmp_path: Path, photos: Path) -> No
         assert arrays["hashes"][index] == rows[path].hash == table["hash"][index].as_py()
     assert arrays["fingerprint"] == "fake-32-0"
     assert table.schema.metadata[b"sketchfusion.fingerprint"] == b"fake-32-0"
+    assert arrays["overrides"].tolist() == json.loads(table.schema.metadata[b"sketchfusion.overrides"]) == [
+        "some.setting=1"]
     assert "thumbnail" not in table.column_names
     assert sorted(path.name for path in tmp_path.glob("*out*")) == ["out.npz", "out.parquet"]
 
@@ -116,6 +119,7 @@ def test_the_contact_sheet_shows_query_and_photos(tmp_path: Path) -> None:
     assert (pixels[:300, :310].max(axis=2) < 60).sum() > 5000  # the ink of the query
     more = contact_sheet(query, "sketch.png", hits, thumbnails, columns=2)
     assert more.height > sheet.height
+    assert contact_sheet(query, "sketch.png", hits[:2], thumbnails).width == more.width < sheet.width
     save_sheet(sheet, tmp_path / "sheet.png")
     assert Image.open(tmp_path / "sheet.png").size == sheet.size
 
@@ -123,6 +127,15 @@ def test_the_contact_sheet_shows_query_and_photos(tmp_path: Path) -> None:
 def test_the_contact_sheet_of_nothing_still_shows_the_query() -> None:
     sheet = contact_sheet(Image.new("RGB", (30, 90), "green"), "odd\nname " * 20, [], {})
     assert (np.asarray(sheet)[..., 1] == 128).sum() > 2000
+
+
+def test_letters_that_the_font_of_the_sheet_lacks() -> None:
+    text = drawable("na\u00efve cafe\u0301 \ufb01n \u2019s \u732b\n\x7f.jpg")
+    assert text == "naive cafe fin \u2019s ???.jpg"
+    font, every = ImageFont.load_default(size=13), "".join(map(chr, range(32, 0x2800)))
+    assert bytes(font.getmask("\u00ef")) == bytes(font.getmask("\uffff"))  # such a box must never be drawn
+    assert [letter for letter in set(drawable(every))
+            if bytes(font.getmask(letter)) == bytes(font.getmask("\uffff"))] == []
 
 
 def test_where_a_contact_sheet_cannot_go(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from sketchfusion.index.store import Hit
 CELL, GAP, EDGE, CAPTION = 160, 24, 32, 44  # pixels
 QUERY_SIDE = 280
 INK, SOFT, LINE, PAPER = "#1c1e21", "#6b7075", "#d5d8dc", "#ffffff"
+LETTERS = frozenset("©«°±´·»‘’“”…‹›")  # that Pillow's own font has beside ASCII
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
@@ -26,13 +28,14 @@ def contact_sheet(query: Image.Image, title: str, hits: Sequence[Hit], thumbnail
         title: what to write below it.
         hits: in the order to be shown.
         thumbnails: path -> encoded picture, for every hit.
-        columns: photos per row, at least 1.
+        columns: photos per row at most, at least 1.
     Returns:
-        RGB picture, white, as high as it needs to be.
+        RGB picture, white, as wide and high as it needs to be.
     """
+    columns = min(columns, max(1, len(hits)))
     rows = max(1, -(-len(hits) // columns))
     left = EDGE + QUERY_SIDE + EDGE
-    width = left + columns * (CELL + GAP) - GAP + EDGE
+    width = left + (columns * (CELL + GAP) - GAP + EDGE if hits else 0)
     height = max(2 * EDGE + rows * (CELL + CAPTION + GAP) - GAP, 2 * EDGE + QUERY_SIDE + 2 * CAPTION)
     sheet = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(sheet)
@@ -42,7 +45,8 @@ def contact_sheet(query: Image.Image, title: str, hits: Sequence[Hit], thumbnail
     draw.text((EDGE, below), fit(draw, title, large, QUERY_SIDE), fill=INK, font=large)
     found = "no photo found" if not hits else f"{len(hits)} photo{'s' if len(hits) != 1 else ''}"
     draw.text((EDGE, below + 26), found, fill=SOFT, font=small)
-    draw.line((left - EDGE // 2, EDGE, left - EDGE // 2, height - EDGE), fill=LINE)
+    if hits:
+        draw.line((left - EDGE // 2, EDGE, left - EDGE // 2, height - EDGE), fill=LINE)
     for index, hit in enumerate(hits):
         x = left + index % columns * (CELL + GAP)
         y = EDGE + index // columns * (CELL + CAPTION + GAP)
@@ -67,13 +71,21 @@ def place(sheet: Image.Image, draw: ImageDraw.ImageDraw, picture: Image.Image, c
 
 def fit(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
     """The text, with its middle left out where it is wider than ``width`` pixels; the ends tell names apart."""
-    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    text = drawable(text)
     if draw.textlength(text, font) <= width:
         return text
     keep = len(text)
     while keep > 2 and draw.textlength(shortened(text, keep), font) > width:
         keep -= 1
     return shortened(text, keep)
+
+
+def drawable(text: str) -> str:
+    """The text as far as Pillow's own font goes: letters without their accents, "?" for all others."""
+    letters = (letter if letter in LETTERS else unicodedata.normalize("NFKD", letter) for letter in text)
+    bare = (letter for letter in "".join(letters) if not unicodedata.combining(letter))
+    return "".join(letter if letter in LETTERS or (letter.isascii() and letter.isprintable()) else "?"
+                   for letter in bare)
 
 
 def shortened(text: str, keep: int) -> str:

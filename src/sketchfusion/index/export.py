@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -22,9 +23,10 @@ COLUMNS = ("path", "root", "folder", "size", "mtime_ns", "hash", "date", "width"
 def export(gallery: Gallery, out: str | os.PathLike[str]) -> int:
     """Write all rows, sorted by path, without thumbnails; the number of rows.
 
-    ``.parquet`` has one column per field of ``Photo`` and the fingerprint and model in its metadata. ``.npz`` has
-    ``paths`` (G,) text, ``descriptors`` (G, D) float32, ``dates`` (G,) datetime64, ``sizes`` (G, 2) (height, width),
-    ``hashes`` (G,) text, ``fingerprint`` and ``model``; read it with ``numpy.load(file, allow_pickle=False)``.
+    ``.parquet`` has one column per field of ``Photo`` and fingerprint, model and overrides (a JSON list) in its
+    metadata. ``.npz`` has ``paths`` (G,) text, ``descriptors`` (G, D) float32, ``dates`` (G,) datetime64, ``sizes``
+    (G, 2) (height, width), ``hashes`` (G,) text, ``fingerprint``, ``model`` and ``overrides`` (N,) text; read it with
+    ``numpy.load(file, allow_pickle=False)``.
 
     Args:
         gallery: to be written out.
@@ -66,7 +68,8 @@ def write_parquet(gallery: Gallery, columns: dict[str, list[Any]], path: Path) -
     """One Parquet file."""
     schema = arrow_schema(gallery.record.descriptor_size)
     schema = pa.schema([schema.field(name) for name in COLUMNS], metadata={
-        "sketchfusion.fingerprint": gallery.record.fingerprint, "sketchfusion.model": gallery.record.model})
+        "sketchfusion.fingerprint": gallery.record.fingerprint, "sketchfusion.model": gallery.record.model,
+        "sketchfusion.overrides": json.dumps(gallery.record.overrides)})
     pq.write_table(pa.table(columns, schema=schema), path)
 
 
@@ -78,4 +81,5 @@ def write_npz(gallery: Gallery, columns: dict[str, list[Any]], path: Path) -> No
                  dates=np.array(columns["date"], dtype="datetime64[us]"),
                  sizes=np.array([columns["height"], columns["width"]], dtype=np.int64).T,
                  hashes=np.array(columns["hash"], dtype=np.str_),
-                 fingerprint=np.array(gallery.record.fingerprint), model=np.array(gallery.record.model))
+                 fingerprint=np.array(gallery.record.fingerprint), model=np.array(gallery.record.model),
+                 overrides=np.array(gallery.record.overrides, dtype=np.str_))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from sketchfusion.errors import GalleryError
 from sketchfusion.index.record import REBUILD_NAME, RECORD_NAME, GalleryRecord
-from sketchfusion.index.scan import check_roots, is_reached
+from sketchfusion.index.scan import absolute, check_roots, is_gone, is_reached, is_under
 from sketchfusion.index.store import FileState
 
 LOCK_NAME = ".lock"
@@ -82,12 +83,29 @@ def merge_roots(known: Sequence[str], new: Sequence[str]) -> tuple[str, ...]:
                  if not any(folder != other and is_reached(folder, other) for other in folders))
 
 
-def known_roots(record: GalleryRecord, states: dict[str, FileState], *, missing_ok: bool = False) -> list[str]:
-    """All that was indexed before: folders, and files that were named one by one and still exist.
+def known_roots(record: GalleryRecord, states: dict[str, FileState], *, allow_empty: bool) -> list[str]:
+    """All that was indexed before: folders, and files that were named one by one.
+
+    Such files are left out where they are not there, unless with ``allow_empty`` they are certainly gone.
+    """
+    files = sorted(path for path, state in states.items() if state.root == path
+                   and (os.path.exists(path) or (allow_empty and is_gone(path))))  # noqa: PTH110, which may raise
+    return [*record.roots, *files]
+
+
+def split_roots(photos: Sequence[str | os.PathLike[str]], record: GalleryRecord, states: dict[str, FileState], *,
+                allow_empty: bool) -> tuple[list[str], list[str]]:
+    """What of the photos asked for can be scanned, and what was indexed before, is missing and counts as emptied.
 
     Raises:
-        GalleryError: a folder is missing, unless ``missing_ok``; or nothing is known.
+        GalleryError: nothing is asked for, something is missing that was never indexed or, without ``allow_empty``,
+            anything is missing.
     """
-    files = sorted(path for path, state in states.items() if state.root == path and Path(path).exists())
-    folders = [root for root in record.roots if Path(root).exists() or not missing_ok]
-    return check_roots([*folders, *files])
+    roots = list(dict.fromkeys(map(absolute, photos)))
+    missing = [root for root in roots if is_gone(root) and (
+        root in record.roots or root in states or any(is_under(path, root) for path in states))]
+    if missing and not allow_empty:
+        raise GalleryError(f"there is no file or folder {missing[0]}; nothing was changed. If its disk is not "
+                           "connected, connect it and index again; if its photos are meant to go, add --allow-empty")
+    left = [root for root in roots if root not in missing]
+    return check_roots(left) if left or not missing else [], missing

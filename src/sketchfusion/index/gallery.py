@@ -21,6 +21,7 @@ from sketchfusion.index.folder import (
     next_store,
     record_stamp,
     remove_stores,
+    split_roots,
     writing,
 )
 from sketchfusion.index.lance import ANN_THRESHOLD, LanceStore
@@ -33,7 +34,7 @@ from sketchfusion.index.record import (
     read_record,
     write_record,
 )
-from sketchfusion.index.scan import Scan, absolute, is_under, scan
+from sketchfusion.index.scan import Scan, absolute, is_gone, is_under, scan
 from sketchfusion.index.search import SearchOptions, SearchResult, find
 from sketchfusion.index.store import FileState, Store
 from sketchfusion.index.update import OnProgress, Summary, Update, UpdateOptions, vanished
@@ -117,21 +118,39 @@ class Gallery:
                 return self.rebuild(photos, describer, options, on_progress)
             self.record.check(describer, self.folder)
             states = self.store.states()
-            found = scan(photos or known_roots(self.record, states), leave_out=[str(self.folder)])
+            found = self.scan(photos or known_roots(self.record, states, allow_empty=options.allow_empty), states,
+                              allow_empty=options.allow_empty)
             gone = vanished(found, states, allow_empty=options.allow_empty)
-            self.remember_roots(found)
+            self.remember_roots(found.roots)
             self.remove_stores()
             summary = Update(self.store, describer, options, on_progress).run(found, gone)
+            self.remember_roots([], forget=found.missing)  # last: until their rows left, they must stay known
+            summary.notes += [f"{root} is missing; its photos stay in the gallery. If they are meant to go, index it "
+                              "again with --allow-empty" for root in self.record.roots if is_gone(root)]
             if (self.folder / REBUILD_NAME).exists():
                 summary.notes.append("a rebuild was begun and not finished; `sketchfusion index --rebuild` finishes it")
             return summary
+
+    def scan(self, photos: Sequence[str | os.PathLike[str]], states: dict[str, FileState], *,
+             allow_empty: bool) -> Scan:
+        """What is under these roots; see ``split_roots`` for those that are missing."""
+        roots, missing = split_roots(photos, self.record, states, allow_empty=allow_empty)
+        found = scan(roots, leave_out=[str(self.folder)]) if roots else Scan([])
+        found.missing = missing
+        return found
+
+    def check_photos(self, photos: Sequence[str | os.PathLike[str]], *, allow_empty: bool = False) -> None:
+        """Raise GalleryError where ``update`` would because one of these, or of all that is known, is missing."""
+        states, _ = self.rebuildable()
+        split_roots(photos or known_roots(self.record, states, allow_empty=allow_empty), self.record, states,
+                    allow_empty=allow_empty)
 
     def rebuild(self, photos: Sequence[str | os.PathLike[str]], describer: Describer, options: UpdateOptions,
                 on_progress: OnProgress) -> Summary:
         """Describe everything into a new store, then let it take the place of the present one."""
         states, notes = self.rebuildable()
-        known = known_roots(self.record, states, missing_ok=options.allow_empty) if self.record.roots or states else []
-        found = scan([*photos, *known], leave_out=[str(self.folder)])
+        known = known_roots(self.record, states, allow_empty=options.allow_empty)
+        found = self.scan([*photos, *known], states, allow_empty=options.allow_empty)
         lost = [folder for folder in found.unlisted if any(is_under(path, folder) for path in states)]
         if lost and not options.allow_empty:
             raise GalleryError(f"{lost[0]} has photos in the gallery but cannot be listed now; nothing was changed. "
@@ -167,9 +186,10 @@ class Gallery:
         self.remove_stores()
         return record
 
-    def remember_roots(self, found: Scan) -> None:
-        """Add the folders of this run to the record."""
-        roots = merge_roots(self.record.roots, found.roots)
+    def remember_roots(self, roots: Sequence[str], *, forget: Sequence[str] = ()) -> None:
+        """Add the folders of this run to the record; drop those to ``forget`` and all below them."""
+        known = [root for root in self.record.roots if not any(is_under(root, lost) for lost in forget)]
+        roots = merge_roots(known, roots)
         if roots != self.record.roots:
             self.record = self.record.model_copy(update={"roots": roots})
             write_record(self.record, self.folder)
@@ -232,6 +252,10 @@ class Gallery:
         """Whether this file's content is in the gallery. Raises ImageError: it is not a readable picture."""
         with open_image(absolute(photo)):
             return self.store.find(hash_file(absolute(photo))) is not None
+
+    def knows_folder(self, folder: str | os.PathLike[str]) -> bool:
+        """Whether any photo of the gallery lies in this folder or below."""
+        return any(is_under(path, absolute(folder)) for path in self.store.states())
 
     def search_descriptor(self, descriptor: Descriptors, options: SearchOptions | None = None) -> SearchResult:
         """Photos by the cosine of their descriptor with (D,) ``descriptor`` of unit length."""

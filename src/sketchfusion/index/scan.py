@@ -50,6 +50,7 @@ class Scan:
         files: in the order of the roots, then by name; each path once.
         failures: what could not be listed or looked at.
         unlisted: folders whose content is not known, so that nothing under them counts as gone.
+        missing: what was indexed before, is not there, and counts as emptied.
         not_pictures: suffix -> number of files that have another suffix than a picture's.
     """
 
@@ -57,6 +58,7 @@ class Scan:
     files: list[FoundFile] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     unlisted: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
     not_pictures: Counter[str] = field(default_factory=Counter)
 
 
@@ -96,11 +98,22 @@ def is_utf8(path: str) -> bool:
     return True
 
 
+def is_gone(path: str) -> bool:
+    """Whether there is certainly no such file; False where that cannot be told."""
+    try:
+        os.stat(path)  # noqa: PTH116
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def check_roots(roots: Iterable[str | os.PathLike[str]]) -> list[str]:
     """The roots as absolute paths, each once, in order.
 
     Raises:
-        GalleryError: none given, or one does not exist or is not UTF-8.
+        GalleryError: none given, or one does not exist, cannot be looked at or is not UTF-8.
     """
     checked = list(dict.fromkeys(absolute(root) for root in roots))
     if not checked:
@@ -108,9 +121,14 @@ def check_roots(roots: Iterable[str | os.PathLike[str]]) -> list[str]:
     for root in checked:
         if not is_utf8(root):
             raise GalleryError(f"{printable(root)} is not valid UTF-8; rename it or give it through another path")
-        if not Path(root).exists():
+        try:
+            os.stat(root)  # noqa: PTH116
+        except (FileNotFoundError, NotADirectoryError):
             raise GalleryError(f"there is no file or folder {root}; nothing was changed. Check the path, "
-                               "and whether its disk is connected")
+                               "and whether its disk is connected") from None
+        except OSError as error:
+            raise GalleryError(f"{root} cannot be looked at: {error.strerror}; nothing was changed. "
+                               "Check its permissions and links") from None
     return checked
 
 
@@ -122,36 +140,42 @@ def scan(roots: Sequence[str | os.PathLike[str]], *, leave_out: Sequence[str] = 
 
     Args:
         roots: files or folders.
-        leave_out: absolute folders that are not entered, such as the gallery's own.
+        leave_out: folders that are not entered by whatever path, such as the gallery's own.
     Raises:
         GalleryError: a root does not exist.
     """
     found = Scan(check_roots(roots))
     paths: set[str] = set()
-    visited: set[tuple[int, int]] = set()
+    visited = {identity(folder) for folder in leave_out if Path(folder).is_dir()}
     links: list[tuple[str, str]] = []
     for root in found.roots:
         if Path(root).is_dir():
-            collect(walk(root, found, visited, links, leave_out), root, found, paths)
+            collect(walk(root, found, visited, links), root, found, paths)
         else:
             collect([root], root, found, paths)
     while links:
         root, link = links.pop(0)
-        collect(walk(link, found, visited, links, leave_out, root=root), root, found, paths)
+        collect(walk(link, found, visited, links, root=root), root, found, paths)
     return found
 
 
-def walk(top: str, found: Scan, visited: set[tuple[int, int]], links: list[tuple[str, str]],
-         leave_out: Sequence[str], *, root: str | None = None) -> Iterator[str]:
+def identity(folder: str) -> tuple[int, int]:
+    """The same for all paths that lead to a folder. Raises OSError."""
+    state = Path(folder).stat()
+    return state.st_dev, state.st_ino
+
+
+def walk(top: str, found: Scan, visited: set[tuple[int, int]], links: list[tuple[str, str]], *,
+         root: str | None = None) -> Iterator[str]:
     """Files below a folder, sorted by name, depth first. Links to folders are put on ``links`` for later."""
     stack = [top]
     while stack:
         folder = stack.pop()
         try:
-            state = Path(folder).stat()
-            if (state.st_dev, state.st_ino) in visited or folder in leave_out:
+            real = identity(folder)
+            if real in visited:
                 continue
-            visited.add((state.st_dev, state.st_ino))
+            visited.add(real)
             with os.scandir(folder) as entries:
                 names = sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
@@ -163,10 +187,16 @@ def walk(top: str, found: Scan, visited: set[tuple[int, int]], links: list[tuple
         for entry in names:
             if entry.name.startswith("."):
                 continue
-            if not entry.is_dir():
+            try:
+                is_folder, is_link = entry.is_dir(), entry.is_symlink()
+            except OSError as error:  # a link to itself, or into a folder that may not be entered
+                found.failures.append(Failure(printable(entry.path), f"cannot be looked at: {error.strerror}"))
+                found.unlisted.append(entry.path)
+                continue
+            if not is_folder:
                 yield entry.path
             elif not is_left_out(entry.name):
-                if entry.is_symlink():
+                if is_link:
                     links.append((root or top, entry.path))
                 else:
                     below.append(entry.path)

@@ -14,9 +14,10 @@ from sketchfusion.canvas import Canvas
 from sketchfusion.errors import ConfigError, GalleryError
 from sketchfusion.index.describer import Describer, describe_batch, usable
 from sketchfusion.index.pipeline import PhotoReader, Reading, Unreadable, reading
-from sketchfusion.index.scan import Failure, FoundFile, Scan, is_under, printable
+from sketchfusion.index.scan import Failure, FoundFile, Scan, is_gone, is_under, printable
 from sketchfusion.index.store import FileState, Photo, Store
 
+TWINS_PER_PHOTO = 4  # photos of the same content wait together; no more on average, so that progress shows
 COMMITS_PER_OPTIMIZE = 50  # a slow model makes many small commits; merged now and then, they stay quick to read
 
 OnProgress = Callable[[int, int], None]
@@ -87,8 +88,9 @@ def vanished(found: Scan, states: dict[str, FileState], *, allow_empty: bool) ->
     """
     present = {file.path for file in found.files}
     folders = [root for root in found.roots if Path(root).is_dir()]
-    gone = [path for path in states
-            if path not in present and any(is_under(path, folder) for folder in folders)
+    lost_files, lost_folders = set(found.missing), [root for root in found.missing if root not in states]
+    gone = [path for path in states if path not in present
+            and (path in lost_files or any(is_under(path, folder) for folder in [*folders, *lost_folders]))
             and not any(is_under(path, folder) for folder in found.unlisted) and is_gone(path)]
     for folder in folders:
         before = sum(is_under(path, folder) for path in states)
@@ -98,17 +100,6 @@ def vanished(found: Scan, states: dict[str, FileState], *, allow_empty: bool) ->
             raise GalleryError(f"{folder} had {before} photos and now has none; nothing was changed. If its disk is "
                                "not mounted, mount it and index again; if they are meant to go, add --allow-empty")
     return gone
-
-
-def is_gone(path: str) -> bool:
-    """Whether there is certainly no such file; False where that cannot be told."""
-    try:
-        os.stat(path)  # noqa: PTH116
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except OSError:
-        return False
-    return False
 
 
 class Update:
@@ -133,6 +124,8 @@ class Update:
         started = time.monotonic()
         self.summary.failures += found.failures
         self.summary.not_pictures = dict(sorted(found.not_pictures.items(), key=lambda item: (-item[1], item[0])))
+        if found.roots and not found.files:
+            self.summary.notes.append("no file with the suffix of a picture was found")
         todo = [file for file in found.files if not self.is_current(file)]
         self.summary.unchanged += len(found.files) - len(todo)
         self.total = len(todo)
@@ -168,7 +161,8 @@ class Update:
         """Deal with one result, and save what is ready from time to time."""
         self.taken += 1
         self.sort(result)
-        if len(self.waiting) >= self.options.batch_size:
+        waiting = sum(map(len, self.waiting.values()))
+        if len(self.waiting) >= self.options.batch_size or waiting >= TWINS_PER_PHOTO * self.options.batch_size:
             self.describe_waiting()
         overdue = time.monotonic() - self.committed_at >= self.options.commit_seconds
         if overdue or len(self.rows) + len(self.reuses) >= self.options.commit_rows:
@@ -182,7 +176,7 @@ class Update:
         elif result.hash in self.fresh:
             self.rows.append(row_like(self.fresh[result.hash], result))
         elif result.hash in self.waiting:
-            self.waiting[result.hash].append(result)
+            self.waiting[result.hash].append(replace(result, canvas=None, thumbnail=b""))
         elif result.canvas is None:
             self.reuses.append(result)
         else:

@@ -92,6 +92,23 @@ def test_a_disk_that_is_away(run: Run, album: Path, indexed: Path) -> None:
     assert run("index", album, "--gallery", indexed, "--allow-empty", "--json").json["removed"] == 3
 
 
+def test_a_moved_folder(run: Run, album: Path, indexed: Path, tmp_path: Path, loaded: Any) -> None:
+    album.rename(tmp_path / "moved")
+    assert f"Note: {album} is missing" in run("index", tmp_path / "moved", "--gallery", indexed).out
+    loaded.calls.clear()
+    for asked in ([album], []):
+        ran = run("index", *asked, "--gallery", indexed)
+        assert (ran.exit_code, "--allow-empty" in ran.err, loaded.calls) == (5, True, [])
+    ran = run("index", album, "--gallery", indexed, "--allow-empty", "--json").json
+    assert (ran["removed"], ran["photos"]) == (3, 3)
+    assert run("index", "--gallery", indexed, "--json").json["unchanged"] == 3
+
+
+def test_no_picture_at_all(run: Run, album: Path, tmp_path: Path) -> None:
+    ran = run("index", album / "notes.txt", "--gallery", tmp_path / "g")
+    assert (ran.exit_code, "Note: no file with the suffix of a picture was found" in ran.out) == (0, True)
+
+
 def test_ctrl_c(run: Run, album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*arguments: Any, **options: Any) -> None:
         raise KeyboardInterrupt

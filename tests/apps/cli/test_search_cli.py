@@ -50,13 +50,20 @@ def test_every_way_to_give_a_sketch(run: Run, indexed: Path, sketch_file: Path, 
     assert (missing.exit_code, "there is no line 3" in missing.err) == (3, True)
 
 
-def test_nothing_found_is_no_error_and_gets_a_hint(run: Run, indexed: Path, tmp_path: Path) -> None:
+def test_nothing_found_is_no_error_and_gets_a_hint(run: Run, indexed: Path, album: Path, tmp_path: Path) -> None:
     ran = run("search", STROKES, "--gallery", indexed, "--min-score", "1.0", "--json")
     assert (ran.exit_code, ran.json["results"]) == (0, [])
     assert "Nothing scored 1.0 or more; the best was 0." in ran.err
     ran = run("search", STROKES, "--gallery", indexed, "--folder", tmp_path / "other")
     assert (ran.exit_code, ran.out) == (0, "")
-    assert "No other photo is in this folder and between these dates" in ran.err
+    assert f"The gallery knows no photo in {tmp_path / 'other'}." in ran.err
+    ran = run("search", STROKES, "--gallery", indexed, "--folder", album, "--before", "1990-01-01")
+    assert "Nothing was found in this folder and between these dates." in ran.err
+    assert "Nothing was found between" in run("search", STROKES, "--gallery", indexed, "--before", "1990-01-01").err
+    for name in ("1.png", "2.png"):
+        (album / name).unlink()
+    run("index", "--gallery", indexed)
+    assert "The gallery has no other photo." in run("similar", album / "0.png", "--gallery", indexed).err
 
 
 def test_filters_and_order(run: Run, indexed: Path, album: Path) -> None:
