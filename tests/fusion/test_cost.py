@@ -48,7 +48,7 @@ def test_patch_encoder_by_hand(tiny_cost: dict[str, PartCost]) -> None:
 
 
 def test_parameters_are_those_of_the_model(tiny_cost: dict[str, PartCost], tiny_model: SketchFusion) -> None:
-    modules = {"VAE encoder": tiny_model.diffusion.vae, "UNet": tiny_model.diffusion.unet,  # type: ignore[attr-defined]
+    modules = {"VAE encoder": tiny_model.diffusion.vae, "UNet": tiny_model.diffusion.unet,
                "patch encoder": tiny_model.encoder, "injection": tiny_model.injector,
                "aggregation": tiny_model.aggregator}
     assert {part: cost.parameters for part, cost in tiny_cost.items()} == {
@@ -64,11 +64,11 @@ def test_work_grows_with_timesteps_and_noise_samples(tiny_cost: dict[str, PartCo
 
 def test_no_weights_are_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SKETCHFUSION_CACHE", str(tmp_path))
-    for name in ("resolve", "materialise", "snapshot_download", "hf_hub_download"):
+    for name in ("snapshot_download", "hf_hub_download"):
         monkeypatch.setattr(weights, name, lambda *arguments, **options: pytest.fail("weights were asked for"))
     state = torch.random.get_rng_state()
     assert count_cost(load_preset("tiny"))["UNet"].parameters > 0
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.iterdir())  # where random weights would be written
     assert torch.equal(torch.random.get_rng_state(), state)
 
 

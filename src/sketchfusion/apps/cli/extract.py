@@ -15,7 +15,9 @@ What = Literal["descriptors", "features"]
 
 @common.handle_errors
 def extract(
-    pictures: Annotated[list[str], typer.Argument(help="Photos or sketches (pictures, SVG, ndjson), or folders.")],
+    pictures: Annotated[list[str], typer.Argument(
+        help="Photos, sketches (pictures, SVG, ndjson) or folders. An ndjson file stands for its first drawing; "
+             "FILE.ndjson#12 is its 12th line.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .safetensors or .npz.")],
     what: Annotated[What, typer.Option(help="One vector per picture, or the dense map too.")] = "descriptors",
     kind: Annotated[Literal["photo", "sketch"], typer.Option(help="What the pictures are.")] = "photo",
@@ -23,16 +25,17 @@ def extract(
     settings: common.Settings = None,
     device: common.Device = "auto",
     dtype: common.Dtype = "auto",
-    batch_size: Annotated[int, typer.Option(min=1, help="Pictures per pass of the model.")] = 8,
+    batch_size: common.BatchSize = 8,
     as_json: common.AsJson = False,
 ) -> None:
     """Write features of pictures to a file: `descriptors` (N, D), and for `features` also `feature_maps` (N, D, H, W).
 
     A picture that cannot be read is named and left out; the file lists the paths of its rows in order.
     """
-    from sketchfusion.index.extraction import check_suffix, extract_to_file
+    from sketchfusion.index.extraction import check_out, explain, extract_to_file
+    from sketchfusion.index.scan import Failure
 
-    check_suffix(out)
+    check_out(out)
     model = common.open_model(preset or DEFAULT_PRESET, settings or (), device, dtype)
     with common.progress_bar("Extracting") as advance:
         report = extract_to_file(model, pictures, out, dense=what == "features", kind=kind, batch_size=batch_size,
@@ -41,5 +44,5 @@ def extract(
         common.print_json(report)
         return
     for failure in report["failures"]:
-        common.note(f"left out: {failure['path']}: {failure['reason']}")
+        common.note(f"left out: {explain(Failure(**failure))}")
     typer.echo(f"{len(report['paths']):,} pictures -> {out}")

@@ -5,13 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from sketchfusion.apps.cli import common
 from sketchfusion.config import DEFAULT_PRESET, Preset, load_preset, preset_names
-
-output = Console()
 
 
 @common.handle_errors
@@ -29,8 +26,8 @@ def list_presets(as_json: common.AsJson = False) -> None:
         name = f"[bold]{row['name']}[/bold]" + (" (default)" if row["default"] else "")
         colour = "green" if row["weights"] == "ready" else "yellow"
         table.add_row(name, str(row["title"]), f"{row['canvas']} px", f"[{colour}]{row['weights']}[/{colour}]")
-    output.print(table)
-    output.print("\n[dim]sketchfusion info PRESET tells what it costs and where its weights come from.[/dim]")
+    common.output.print(table)
+    common.output.print("\n[dim]sketchfusion info PRESET tells what it costs and where its weights come from.[/dim]")
 
 
 @common.handle_errors
@@ -42,18 +39,19 @@ def info(preset: Annotated[str, typer.Argument(help="Preset name or configuratio
     if as_json:
         common.print_json(summary)
         return
-    output.print(f"[bold]{chosen.name}[/bold]  {chosen.title}\n{chosen.summary}\n")
+    common.output.print(f"[bold]{chosen.name}[/bold]  {chosen.title}\n{chosen.summary}\n")
     if summary["cost"]:
-        output.print(cost_table(summary))
-    output.print("[bold]Weights[/bold]")
+        common.output.print(cost_table(summary))
+    common.output.print("[bold]Weights[/bold]")
     for part, places in summary["sources"].items():
-        output.print(f"  {part}: {', then '.join(places)}", soft_wrap=True)
+        common.output.print(f"  {part}: {', then '.join(places)}", soft_wrap=True, markup=False)
     for licence in chosen.licences:
-        output.print(f"  {licence.what}: {licence.licence}{f' ({licence.terms})' if licence.terms else ''}")
+        common.output.print(f"  {licence.what}: {licence.licence}{f' ({licence.terms})' if licence.terms else ''}")
     state = "ready on this machine" if summary["ready"] else "not on this machine; loading tells what to put where"
-    output.print(f"  {state}\n\n[bold]Settings[/bold]")
+    common.output.print(f"  {state}\n\n[bold]Settings[/bold]")
     for section, values in summary["settings"].items():
-        output.print(f"  {section}: " + ", ".join(f"{key}={value}" for key, value in values.items()), soft_wrap=True)
+        common.output.print(f"  {section}: " + ", ".join(f"{key}={value}" for key, value in values.items()),
+                            soft_wrap=True, markup=False)
 
 
 def summarise(preset: Preset) -> dict[str, Any]:
