@@ -63,7 +63,7 @@ def search_all(gallery: Path, sketches: list[str]) -> list[dict[str, Any]]:
         start = time.perf_counter()
         result = opened.search(sketch, model, SearchOptions(top=3))
         seconds = time.perf_counter() - start
-        found.append({"sketch": sketch, "seconds": seconds, "results": [
+        found.append({"sketch": "/".join(Path(sketch).parts[-2:]), "seconds": seconds, "results": [
             {"photo": "/".join(Path(hit.path).parts[-2:]), "score": hit.score} for hit in result.hits]})
     return found
 
@@ -105,7 +105,7 @@ def main() -> None:
         if temporary:
             shutil.rmtree(temporary, ignore_errors=True)
     for search in report["searches"]:
-        print(f"{search['seconds']:.3f} s  {'/'.join(Path(search['sketch']).parts[-2:])}")
+        print(f"{search['seconds']:.3f} s  {search['sketch']}")
         for hit in search["results"]:
             print(f"         {hit['score']:.4f}  {hit['photo']}")
     seconds = [search["seconds"] for search in report["searches"]]
