@@ -6,6 +6,7 @@ types a size, a mean or a channel count.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Protocol, Self
 
@@ -36,7 +37,7 @@ class Frozen(nn.Module):
         self.to(device=device, dtype=dtype)
 
 
-class PatchEncoder(Frozen):
+class PatchEncoder(Frozen, ABC):
     """A frozen image encoder that gives one vector per patch (paper Sec. 5.1: f_v = V(i)).
 
     Attributes:
@@ -49,9 +50,9 @@ class PatchEncoder(Frozen):
     patch_info: FeatureInfo
     identity: str
 
+    @abstractmethod
     def patch_features(self, images_01: Tensor) -> Tensor:
         """(B, 3, S, S) in [0, 1] -> (B, C, Hp, Wp); resizes and normalises by ``input_spec`` itself."""
-        raise NotImplementedError
 
 
 class Injection(Protocol):
@@ -65,7 +66,7 @@ class Injection(Protocol):
         ...
 
 
-class DenoisingBackbone(Frozen):
+class DenoisingBackbone(Frozen, ABC):
     """A frozen latent diffusion model of which the inside is wanted (paper Sec. 5.1: f_u^n).
 
     Block and tap names: ``down1``, ``down2``, ..., ``mid``, ``up1``, ``up2``, ... in the order in which they are run;
@@ -83,14 +84,15 @@ class DenoisingBackbone(Frozen):
     timesteps: tuple[int, ...]
     identity: str
 
+    @abstractmethod
     def set_prompt(self, text: str) -> None:
         """Condition every later pass on this prompt."""
-        raise NotImplementedError
 
+    @abstractmethod
     def encode(self, images_01: Tensor, keys: Sequence[str]) -> Tensor:
         """(B, 3, S, S) in [0, 1] -> clean latents z_0 (B, 4, h, w), already scaled; ``keys`` as in ``forward_taps``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def forward_taps(self, latents: Tensor, keys: Sequence[str], injection: Injection | None) -> list[FeaturePyramid]:
         """The taps of one pass at each timestep, averaged over the noise samples.
 
@@ -101,7 +103,6 @@ class DenoisingBackbone(Frozen):
         Returns:
             One pyramid per timestep, tap name -> (B, C, Hf, Wf).
         """
-        raise NotImplementedError
 
 
 def checkpoint_blocks(module: nn.Module) -> None:
