@@ -66,9 +66,8 @@ def load(model_class: type[Model], model: str | os.PathLike[str], overrides: Seq
     preset = load_preset(str(model), overrides)
     built = model_class.from_config(preset.extractor)
     built.name, built.overrides = str(model), overrides
-    warnings.warn(f"nothing that {preset.name!r} learns has been trained yet, so every step is real but what it finds "
-                  "is little better than chance; train it, or load a folder with trained weights",
-                  UntrainedWarning, stacklevel=3)
+    warnings.warn(f"the fusion of {preset.name!r} has not been trained, so its rankings mean little; train it, or load "
+                  "a folder with trained weights", UntrainedWarning, stacklevel=3)
     return built.eval()
 
 
