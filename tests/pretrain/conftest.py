@@ -12,7 +12,7 @@ import torch
 import yaml
 from PIL import Image
 
-from sketchfusion.pretrain.packing import PackOptions, pack
+from sketchfusion.data.packed.packing import PackOptions, pack
 
 CLASSES = {"airplanes": "airplane", "dalmatian": "dalmatian", "sunflower": "sunflower"}
 SIZE = 16

@@ -13,12 +13,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from sketchfusion.engine.checkpoint import FOLDER, latest_checkpoint
+from sketchfusion.engine.config import load_recipe
+from sketchfusion.engine.runtime import open_run
 from sketchfusion.errors import SketchFusionError
-from sketchfusion.pretrain.checkpoint import FOLDER, latest_checkpoint
 from sketchfusion.pretrain.clip import train_clip
-from sketchfusion.pretrain.config import ClipRecipe, DiffusionRecipe, VaeRecipe, load_recipe
+from sketchfusion.pretrain.config import ClipRecipe, DiffusionRecipe, VaeRecipe
 from sketchfusion.pretrain.diffusion import train_diffusion
-from sketchfusion.pretrain.runtime import open_run
 from sketchfusion.pretrain.vae import train_vae
 
 WriteRecipe = Callable[..., Path]

@@ -12,11 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
+from sketchfusion.data.packed.corpus import item_keys, load_corpus
+from sketchfusion.data.packed.names import captions, class_name, emoji_name
+from sketchfusion.data.packed.packing import MANIFEST, PackOptions, held_out_keys, pack
+from sketchfusion.data.packed.strokes import resample
 from sketchfusion.errors import ConfigError, DataError
-from sketchfusion.pretrain.data import item_keys, load_corpus
-from sketchfusion.pretrain.names import captions, class_name, emoji_name
-from sketchfusion.pretrain.packing import MANIFEST, PackOptions, held_out_keys, pack
-from sketchfusion.pretrain.strokes import resample
 
 OPTIONS = PackOptions(size=16, held_out=0.2)
 

@@ -11,16 +11,17 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from sketchfusion.data.packed import augment
+from sketchfusion.data.packed.augment import PLAIN, ViewConfig
+from sketchfusion.data.packed.corpus import load_corpus
+from sketchfusion.data.packed.sampling import EpochSampler, Feeder, generator_for, shares
+from sketchfusion.engine.averaging import Average
+from sketchfusion.engine.config import TrainingConfig, load_recipe
+from sketchfusion.engine.loop import learning_rate
 from sketchfusion.errors import ConfigError
-from sketchfusion.pretrain import augment
-from sketchfusion.pretrain.augment import PLAIN, ViewConfig
-from sketchfusion.pretrain.averaging import Average
-from sketchfusion.pretrain.config import TrainingConfig, VaeRecipe, load_recipe
+from sketchfusion.pretrain.config import VaeRecipe
 from sketchfusion.pretrain.contrast import cross_domain_loss, multi_positive_loss
-from sketchfusion.pretrain.data import load_corpus
 from sketchfusion.pretrain.diffusion import snr_weights
-from sketchfusion.pretrain.loop import learning_rate
-from sketchfusion.pretrain.sampling import EpochSampler, Feeder, generator_for, shares
 from sketchfusion.pretrain.tokenizer import make_tokenizer
 from sketchfusion.pretrain.vae import reconstruction_terms
 

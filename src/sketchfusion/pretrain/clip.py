@@ -18,15 +18,15 @@ from torch import Tensor, nn
 
 from sketchfusion.backbones.loading import StockModel
 from sketchfusion.backbones.patch_encoder import CLIP_MEAN, CLIP_STD
-from sketchfusion.pretrain import runtime
-from sketchfusion.pretrain.augment import PLAIN
+from sketchfusion.data.packed.augment import PLAIN
+from sketchfusion.data.packed.corpus import load_corpus, spread
+from sketchfusion.data.packed.names import TEMPLATES, captions
+from sketchfusion.data.packed.sampling import Batch, Feeder, generator_for
+from sketchfusion.engine import runtime
+from sketchfusion.engine.loop import Metrics, Run, fit, report, write_log
+from sketchfusion.engine.pictures import save_sheet
 from sketchfusion.pretrain.config import ClipRecipe
 from sketchfusion.pretrain.contrast import cross_domain_loss, everyone, multi_positive_loss
-from sketchfusion.pretrain.data import load_corpus, spread
-from sketchfusion.pretrain.loop import Metrics, Run, fit, report, write_log
-from sketchfusion.pretrain.names import TEMPLATES, captions
-from sketchfusion.pretrain.pictures import save_sheet
-from sketchfusion.pretrain.sampling import Batch, Feeder, generator_for
 from sketchfusion.pretrain.tokenizer import END, START, make_tokenizer, save_tokenizer
 
 CHUNK = 256

@@ -15,14 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from sketchfusion.backbones.loading import StockModel, load_diffuser, read_json
-from sketchfusion.pretrain import runtime
-from sketchfusion.pretrain.augment import PLAIN, ViewConfig
+from sketchfusion.data.packed.augment import PLAIN, ViewConfig
+from sketchfusion.data.packed.corpus import Corpus, load_corpus
+from sketchfusion.data.packed.sampling import EpochSampler, generator_for, shares
+from sketchfusion.engine import runtime
+from sketchfusion.engine.loop import Metrics, Run, fit, report, write_log
+from sketchfusion.engine.pictures import save_sheet
 from sketchfusion.pretrain.config import DiffusionRecipe
-from sketchfusion.pretrain.data import Corpus, load_corpus
 from sketchfusion.pretrain.latents import LatentSet, TextTable, encode_views
-from sketchfusion.pretrain.loop import Metrics, Run, fit, report, write_log
-from sketchfusion.pretrain.pictures import save_sheet
-from sketchfusion.pretrain.sampling import EpochSampler, generator_for, shares
 from sketchfusion.pretrain.tokenizer import save_tokenizer
 
 EVALUATED_TIMESTEPS = (50, 195, 400, 600, 800)

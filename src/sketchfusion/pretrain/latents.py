@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from sketchfusion.backbones.loading import StockModel, load_transformer
+from sketchfusion.data.packed.augment import PLAIN, ViewConfig
+from sketchfusion.data.packed.corpus import Corpus
+from sketchfusion.data.packed.names import captions
+from sketchfusion.data.packed.sampling import generator_for
 from sketchfusion.errors import WeightsUnavailable
-from sketchfusion.pretrain.augment import PLAIN, ViewConfig
 from sketchfusion.pretrain.clip import TEXT_ENCODER, TOKENIZER
-from sketchfusion.pretrain.data import Corpus
-from sketchfusion.pretrain.names import captions
-from sketchfusion.pretrain.sampling import generator_for
 
 CHUNK = 128
 

@@ -13,13 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sketchfusion.backbones.loading import StockModel
-from sketchfusion.pretrain import runtime
-from sketchfusion.pretrain.augment import PLAIN
+from sketchfusion.data.packed.augment import PLAIN
+from sketchfusion.data.packed.corpus import Corpus, PictureSet, load_corpus, spread
+from sketchfusion.data.packed.sampling import Feeder, generator_for
+from sketchfusion.engine import runtime
+from sketchfusion.engine.loop import Metrics, Run, fit, report, write_log
+from sketchfusion.engine.pictures import save_sheet
 from sketchfusion.pretrain.config import VaeLossConfig, VaeRecipe
-from sketchfusion.pretrain.data import Corpus, PictureSet, load_corpus, spread
-from sketchfusion.pretrain.loop import Metrics, Run, fit, report, write_log
-from sketchfusion.pretrain.pictures import save_sheet
-from sketchfusion.pretrain.sampling import Feeder, generator_for
 
 CHUNK, STATISTICS = 64, 2048
 LEVELS = 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -28,6 +28,8 @@ def make_composites(
     backgrounds: Annotated[Path | None, typer.Option(
         help="Photos to paste on, in folders by class or all in one; default: those of PHOTOS without a plain "
         "ground.")] = None,
+    part: Annotated[Literal["all", "train", "held-out"], typer.Option(
+        help="Photos to use: all, or those that `pretrain pack` trains on, or those that it holds out.")] = "all",
     sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet to this PNG file.")] = None,
     as_json: common.AsJson = False,
 ) -> None:
@@ -40,11 +42,14 @@ def make_composites(
     from sketchfusion.data.composites.prepare import prepare
     from sketchfusion.data.composites.sample import SampleOptions
     from sketchfusion.data.composites.sheet import composite_sheet, save_sheet
+    from sketchfusion.data.packed.packing import held_out_photos
 
     options = SampleOptions(size=size, abstraction=tuple(abstraction or ()))
     with common.progress_bar("Cutting out") as on_progress:
         prepared = prepare(photos, out / PREPARED, on_progress=on_progress)
-    dataset = Composites(out / PREPARED, count=count, seed=seed, options=options, backgrounds=backgrounds)
+    held_out = held_out_photos(photos) if part != "all" else set()
+    dataset = Composites(out / PREPARED, count=count, seed=seed, options=options, backgrounds=backgrounds,
+                         keep=lambda *photo: part == "all" or (photo in held_out) == (part == "held-out"))
     with common.progress_bar("Composing") as on_progress:
         sketches = write_composites(out, dataset, abstraction=abstraction or (), on_progress=on_progress)
     if sheet is not None:

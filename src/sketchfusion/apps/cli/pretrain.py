@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from sketchfusion.apps.cli import common
 
 if TYPE_CHECKING:
-    from sketchfusion.pretrain.loop import Metrics, Run, Status
+    from sketchfusion.engine.loop import Metrics, Run, Status
 
 DATA_VARIABLE = "SKETCHFUSION_DATA"
 
@@ -41,14 +41,14 @@ def pack(
     held_out: Annotated[float, typer.Option(min=0, max=0.9, help="Share of each class kept from training.")] = 0.1,
     only: Annotated[list[str] | None, typer.Option(help="Only this data set; may be repeated.")] = None,
     extra: Annotated[list[str] | None, typer.Option(
-        metavar="KIND=FOLDER", help="Pictures of your own, one folder per class; KIND is photo, sketch, emoji or icon; "
-        "may be repeated.")] = None,
+        metavar="KIND=FOLDER", help="Pictures of your own, one folder per class: KIND is photo, sketch, emoji or "
+        "icon; or what `data make-composites` or `data make-world` wrote: composites or world.")] = None,
     as_json: common.AsJson = False,
 ) -> None:
     """Pack the openly licensed data sets into a few small files, with a manifest."""
+    from sketchfusion.data.packed.packing import PackOptions
+    from sketchfusion.data.packed.packing import pack as write
     from sketchfusion.errors import ConfigError
-    from sketchfusion.pretrain.packing import PackOptions
-    from sketchfusion.pretrain.packing import pack as write
 
     place = data or os.environ.get(DATA_VARIABLE)
     if not place:
@@ -110,8 +110,8 @@ def read_recipe(kind: Any, file: Path, overrides: Sequence[str] | None, data: Pa
     Raises:
         ConfigError: see ``pretrain.config.load_recipe``; or no data are named anywhere.
     """
+    from sketchfusion.engine.config import load_recipe
     from sketchfusion.errors import ConfigError
-    from sketchfusion.pretrain.config import load_recipe
 
     options = {"data.shards": data, "output": out, "training.max_minutes": max_minutes}
     settings = [f"{key}={value}" for key, value in options.items() if value is not None]
@@ -124,7 +124,7 @@ def read_recipe(kind: Any, file: Path, overrides: Sequence[str] | None, data: Pa
 def train(recipe_function: Callable[[Any, Run], Metrics], recipe: Any, device: str, resume: bool,
           as_json: bool) -> None:
     """Run one recipe and print its figures."""
-    from sketchfusion.pretrain.runtime import open_run
+    from sketchfusion.engine.runtime import open_run
 
     try:
         with status_bar(recipe.title or "Training") as on_status:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -33,6 +33,7 @@ class Composites:
     def __init__(
         self, folder: str | os.PathLike[str], *, count: int | None = None, seed: int = 0,
         options: SampleOptions | None = None, backgrounds: str | os.PathLike[str] | None = None,
+        keep: Callable[[str, str], bool] | None = None,
     ) -> None:
         """
         Args:
@@ -42,6 +43,7 @@ class Composites:
             options: size, abstraction and so on.
             backgrounds: folder of photos to paste on, one folder per class or all in one; those of the prepared
                 folder if not given. Without any, the ground is always plain.
+            keep: (folder, name without suffix) of a photo -> whether it may be cut out or pasted on; all if not given.
         Raises:
             DataError: not a prepared folder, no cut-outs, or no backgrounds where some were named.
         """
@@ -49,7 +51,11 @@ class Composites:
         if not (self.folder / SETTINGS).exists() or not (self.folder / RECORDS).exists():
             raise DataError(f"{folder} is not a prepared folder; run `sketchfusion data make-composites` or prepare()")
         records = [record for record in read_records(self.folder) if record["state"] == "cut"]
-        self.cutouts = sorted((record["class"], record["photo"]) for record in records)
+
+        def kept(photo: Path) -> bool:
+            return keep is None or keep(photo.parent.name, photo.name.partition(".")[0])
+
+        self.cutouts = sorted((record["class"], record["photo"]) for record in records if kept(Path(record["photo"])))
         if not self.cutouts:
             raise DataError(f"{folder} holds no cut-outs: no photo shows an object on a plain ground; "
                             "see its records.jsonl for the reasons")
@@ -57,7 +63,8 @@ class Composites:
             raise DataError(f"count must be at least 1, got {count}")
         self.count = count or len(self.cutouts)
         self.class_names = sorted({class_name for class_name, _ in self.cutouts})
-        self.backgrounds = list_backgrounds(Path(backgrounds) if backgrounds else self.folder / "backgrounds")
+        place = Path(backgrounds) if backgrounds else self.folder / "backgrounds"
+        self.backgrounds = [(name, path) for name, path in list_backgrounds(place) if kept(path)]
         if backgrounds and not self.backgrounds:
             raise DataError(f"there are no photos in {backgrounds} to use as backgrounds")
         self._read_trace = lru_cache(maxsize=20_000)(self._read_trace_file)

@@ -12,9 +12,9 @@ from torch import nn
 
 from sketchfusion.backbones.loading import StockModel, load_diffuser, load_transformer
 from sketchfusion.backbones.random_weights import build_part
+from sketchfusion.engine.config import ExportConfig, Recipe
+from sketchfusion.engine.loop import Run, Status
 from sketchfusion.errors import ConfigError, DeviceError
-from sketchfusion.pretrain.config import ExportConfig, Recipe
-from sketchfusion.pretrain.loop import Run, Status
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
 

@@ -17,8 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from sketchfusion.engine.averaging import Average
 from sketchfusion.errors import ConfigError, DataError
-from sketchfusion.pretrain.averaging import Average
 
 FOLDER, STATE, RECORD = "checkpoints", "state.safetensors", "state.json"
 KEPT = 2

@@ -26,10 +26,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sketchfusion.config import Section
+from sketchfusion.data.packed.names import KINDS
+from sketchfusion.data.packed.sources import Item, Source, extra_source, find_sources, folder_per_class
 from sketchfusion.errors import ConfigError, DataError
 from sketchfusion.images import decode, open_image
-from sketchfusion.pretrain.names import KINDS
-from sketchfusion.pretrain.sources import Item, Source, extra_source, find_sources
 
 FORMAT, MANIFEST = "sketchfusion-shards-1", "manifest.json"
 Progress = Callable[[int, int], None]
@@ -111,6 +111,14 @@ def held_out_keys(items: Iterable[tuple[str, str]], share: float, source: str) -
         count = max(round(share * len(keys)), 1 if share and len(keys) >= 5 else 0)
         chosen |= {(name, key) for key in ranked[:count]}
     return chosen
+
+
+def held_out_photos(folder: Path, share: float = PackOptions().held_out) -> set[tuple[str, str]]:
+    """(class folder, name without suffix) of the photos that packing this folder keeps from training."""
+    items = list(folder_per_class(folder))
+    split = split_of(Source(folder.resolve().name, "", "", folder_per_class), items, share)
+    held_out = [item.file for item, out in zip(items, split, strict=True) if out]
+    return {(file.parent.name, file.stem) for file in held_out if file}
 
 
 def split_of(source: Source, items: Sequence[Item], share: float) -> list[bool]:

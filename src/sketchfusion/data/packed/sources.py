@@ -7,13 +7,14 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sketchfusion.data.packed.names import KINDS, class_name, emoji_name
 from sketchfusion.errors import ConfigError, DataError
 from sketchfusion.images import SUFFIXES
-from sketchfusion.pretrain.names import KINDS, class_name, emoji_name
 
 FORBIDDEN = {
     "pacs": "is for evaluation only: weights that have seen it could not be judged on it, nor be given away",
@@ -29,7 +30,8 @@ class Item:
     Attributes:
         kind: of ``names.KINDS``.
         name: its class; empty where it has none.
-        key: what the held-out split is drawn from: the same for all versions of one thing.
+        key: what the held-out split is drawn from: the same for all versions of one thing. Photos and sketches of one
+            source and key show the same instance.
         file: the picture, or None for a drawing.
         strokes: (N, 2) points (x, y) from 0 to 255, of a drawing.
     """
@@ -107,6 +109,33 @@ def icons(folder: Path) -> Iterator[Item]:
         yield Item("icon", class_name(file.stem), file.stem, file)
 
 
+def composites(folder: Path) -> Iterator[Item]:
+    """Photos and traced sketches of ``sketchfusion data make-composites``; the key is the object's own photo."""
+    for record in _records(folder, "samples.jsonl", "make-composites"):
+        name, key = class_name(record["class"]), str(record["cutout"])
+        yield Item("photo", name, key, folder / record["photo"])
+        for sketch in record["sketches"]:
+            yield Item("sketch", name, key, folder / sketch["file"])
+
+
+def drawn_world(folder: Path) -> Iterator[Item]:
+    """Photos and sketches of ``sketchfusion data make-world``; the key is the instance."""
+    for record in _records(folder, "annotations.jsonl", "make-world"):
+        name, key = class_name(record["category"]), str(record["instance_id"])
+        yield Item("photo", name, key, folder / record["photo"])
+        for sketch in record["sketches"]:
+            yield Item("sketch", name, key, folder / sketch["file"])
+
+
+def _records(folder: Path, file: str, verb: str) -> Iterator[dict[str, Any]]:
+    """The lines of a generated folder's annotation. Raises DataError: it is not there, or damaged."""
+    try:
+        lines = (folder / file).read_text("utf-8").splitlines()
+        yield from (json.loads(line) for line in lines)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder} is not a folder that `sketchfusion data {verb}` wrote: {error}") from None
+
+
 SOURCES = (
     Source("caltech101", "CC BY 4.0", "Caltech 101, Li, Andreeto, Ranzato, Perona, doi 10.22002/D1.20086",
            folder_per_class),
@@ -122,6 +151,13 @@ SOURCES = (
 )
 
 
+MADE = {  # kinds of extra data that the project makes itself, with photos and sketches of the same things
+    "composites": Source("composites", "CC BY 4.0", "objects cut out of Caltech 101, on photos of Caltech 101; traced",
+                         composites),
+    "world": Source("world", "none needed: drawn by program", "The drawn world of SketchFusion", drawn_world),
+}
+
+
 def check_allowed(folder: Path) -> None:
     """Refuse by name what must not train weights.
 
@@ -135,14 +171,14 @@ def check_allowed(folder: Path) -> None:
 
 
 def extra_source(text: str) -> tuple[Source, Path]:
-    """``KIND=FOLDER``: pictures of the user's own, one folder per class.
+    """``KIND=FOLDER``: pictures of the user's own, one folder per class; or of ``MADE``.
 
     Raises:
         ConfigError: not of that form, or not allowed.
         DataError: no such folder.
     """
     kind, equals, place = text.partition("=")
-    known = [name for name in KINDS if name != "drawing"]
+    known = [*(name for name in KINDS if name != "drawing"), *MADE]
     if not equals or kind not in known:
         raise ConfigError(f"cannot read the extra data {text!r}; expected KIND=FOLDER with KIND one of "
                           f"{', '.join(known)}")
@@ -150,6 +186,8 @@ def extra_source(text: str) -> tuple[Source, Path]:
     check_allowed(folder)
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}; expected one folder per class in it")
+    if kind in MADE:
+        return MADE[kind], folder
     name = f"extra-{kind}-{folder.resolve().parent.name}-{folder.resolve().name}"
     return Source(name, "stated by whoever gave it", folder.name, lambda root: folder_per_class(root, kind)), folder
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
+from sketchfusion.data.packed.augment import ViewConfig
+from sketchfusion.data.packed.corpus import Corpus
 from sketchfusion.errors import ConfigError
-from sketchfusion.pretrain.augment import ViewConfig
-from sketchfusion.pretrain.data import Corpus
 
 
 def generator_for(device: torch.device | str, *key: object) -> Generator:

@@ -16,18 +16,18 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Generator, Tensor
 
 from sketchfusion.canvas import place_on_canvas
 from sketchfusion.config import CanvasConfig
+from sketchfusion.data.packed import augment
+from sketchfusion.data.packed.augment import ViewConfig
+from sketchfusion.data.packed.names import KINDS
+from sketchfusion.data.packed.packing import FORMAT, MANIFEST, unpack_points
+from sketchfusion.data.packed.strokes import resample
 from sketchfusion.errors import DataError
-from sketchfusion.pretrain import augment
-from sketchfusion.pretrain.augment import ViewConfig
-from sketchfusion.pretrain.names import KINDS
-from sketchfusion.pretrain.packing import FORMAT, MANIFEST, unpack_points
-from sketchfusion.pretrain.strokes import resample
 
 POINTS_PER_SIDE = 8  # points along all strokes of a drawing, for each pixel of the canvas side
 CHANNELS = {"photo": 3, "sketch": 1, "emoji": 4, "icon": 1}
@@ -41,6 +41,7 @@ class PictureSet:
         pixels: (N, C, S, S) uint8: 3 channels of a photo, 4 of an emoji with alpha, 1 of a drawing or icon.
         content: (N, 4) float, box of the picture on its canvas, in pixels.
         class_ids: (N,) long.
+        instance_ids: (N,) long; pictures of the same thing have the same, whatever their kind.
         held_out: (N,) bool.
     """
 
@@ -48,6 +49,7 @@ class PictureSet:
     pixels: Tensor
     content: Tensor
     class_ids: Tensor
+    instance_ids: Tensor
     held_out: Tensor
 
     @property
@@ -83,13 +85,14 @@ class StrokeSet:
     Attributes:
         points: (N, P, 2) half precision (x, y), evenly along the strokes, centred at 0, the longer extent 1.
         stroke_ids: (N, P) uint8, which stroke a point belongs to.
-        class_ids, held_out: (N,).
+        class_ids, instance_ids, held_out: (N,).
     """
 
     kind: str
     points: Tensor
     stroke_ids: Tensor
     class_ids: Tensor
+    instance_ids: Tensor
     held_out: Tensor
     side: int
 
@@ -151,8 +154,11 @@ def load_corpus(folder: Path, size: int, kinds: Sequence[str], *, device: torch.
     manifest = read_manifest(folder)
     parts: dict[str, list[ItemSet]] = {}
     shards = [entry for entry in manifest["shards"] if set(entry["kinds"]) & set(kinds)]
+    first = 0  # instance ids of a shard follow those of the one before
     for done, entry in enumerate(shards, start=1):
-        for items in _read_shard(folder / entry["file"], size, kinds):
+        instances = instance_ids(item_keys(folder / entry["file"])) + first
+        first = int(instances.max()) + 1
+        for items in _read_shard(folder / entry["file"], size, kinds, instances):
             parts.setdefault(items.kind, []).append(items)
         if on_progress:
             on_progress(done, len(shards))
@@ -178,7 +184,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _read_shard(file: Path, size: int, kinds: Sequence[str]) -> list[ItemSet]:
+def instance_ids(keys: Sequence[str]) -> Tensor:
+    """(N,) long: numbers from 0, the same for the same key, in the order of first appearance."""
+    numbers: dict[str, int] = {}
+    return torch.tensor([numbers.setdefault(key, len(numbers)) for key in keys])
+
+
+def _read_shard(file: Path, size: int, kinds: Sequence[str], instances: Tensor) -> list[ItemSet]:
     try:
         raw = load_file(file)
     except (OSError, SafetensorError) as error:
@@ -187,13 +199,13 @@ def _read_shard(file: Path, size: int, kinds: Sequence[str]) -> list[ItemSet]:
     if "points" in raw:
         points, stroke_ids = resample(unpack_points(raw["points"]), raw["stroke_sizes"].numpy(),
                                       raw["num_strokes"].numpy(), POINTS_PER_SIDE * size)
-        return [StrokeSet("drawing", points, stroke_ids, ids, held_out, size)]
+        return [StrokeSet("drawing", points, stroke_ids, ids, instances, held_out, size)]
     sets: list[ItemSet] = []
     for number, kind in enumerate(KINDS):
         rows = torch.nonzero(raw["kinds"] == number).flatten()
         if len(rows) and kind in kinds:
             pixels, content = _decode(raw["data"].numpy(), raw["offsets"].numpy(), rows.tolist(), kind, size)
-            sets.append(PictureSet(kind, pixels, content, ids[rows], held_out[rows]))
+            sets.append(PictureSet(kind, pixels, content, ids[rows], instances[rows], held_out[rows]))
     return sets
 
 
@@ -259,5 +271,13 @@ def spread(items: ItemSet, count: int) -> Tensor:
 
 
 def item_keys(file: Path) -> list[str]:
-    """The keys of a shard's items, in order: which files they were."""
-    return zlib.decompress(load_file(file)["keys"].numpy().tobytes()).decode().split("\n")
+    """The keys of a shard's items, in order: which files they were.
+
+    Raises:
+        DataError: unreadable.
+    """
+    try:
+        with safe_open(file, "pt") as shard:
+            return zlib.decompress(shard.get_tensor("keys").numpy().tobytes()).decode().split("\n")
+    except (OSError, SafetensorError, zlib.error) as error:
+        raise DataError(f"cannot read {file}: {error}; pack the data again") from None

@@ -20,10 +20,10 @@ import torch
 from torch import Tensor, nn
 
 from sketchfusion.config import digest
+from sketchfusion.engine import checkpoint
+from sketchfusion.engine.averaging import Average
+from sketchfusion.engine.config import Recipe, TrainingConfig
 from sketchfusion.errors import ConfigError, SketchFusionError
-from sketchfusion.pretrain import checkpoint
-from sketchfusion.pretrain.averaging import Average
-from sketchfusion.pretrain.config import Recipe, TrainingConfig
 
 LOG, RECIPE_FILE = "log.jsonl", "recipe.json"
 Metrics = dict[str, float]

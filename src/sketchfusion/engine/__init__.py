@@ -1,0 +1,1 @@
+"""Training and judging: the loop, checkpoints, recipes and what they share."""
