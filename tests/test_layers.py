@@ -19,7 +19,8 @@ LAYERS = {  # package or module -> layer
     "backbones": 1, "fusion": 2, "tasks": 3, "data": 3, "metrics": 3, "engine": 4, "pretrain": 5,
     "index": 5, "analysis": 5, "batch": 5, "apps": 6,
 }
-SEAM = {"backbones.base", "backbones.build", "backbones.noise"}  # all that the fusion may see of the backbones
+# all that the fusion may see of the backbones
+SEAM = {"backbones.base", "backbones.build", "backbones.noise", "backbones.weights"}
 FENCES = {  # third party -> where it may be imported
     "diffusers": ("backbones/", "pretrain/"), "transformers": ("backbones/", "pretrain/"),
     "huggingface_hub": ("backbones/",),

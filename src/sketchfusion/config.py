@@ -150,13 +150,18 @@ class Licence(Section):
 
 
 class Preset(Section):
-    """A named extractor: what it is, the shapes of its parts, the terms of its weights, and its settings."""
+    """A named extractor: what it is, the shapes of its parts, the terms of its weights, and its settings.
+
+    ``fusion`` lists places of trained injection and aggregation (folders of ``save_pretrained``); without it they start
+    from nothing.
+    """
 
     name: str
     title: str
     summary: str = ""
     architectures: dict[str, str] = {}
     licences: tuple[Licence, ...] = ()
+    fusion: Sources | None = None
     extractor: ExtractorConfig
 
 

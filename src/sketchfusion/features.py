@@ -6,7 +6,7 @@ G gallery, K classes, T taps, S canvas side.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -24,6 +24,21 @@ class FeatureInfo:
 
     channels: int
     stride: int
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the frozen encoders make of pictures before anything learned: may be kept while only the fusion learns.
+
+    Attributes:
+        latents: (B, 4, h, w), z_0.
+        patch_features: (B, C, Hp, Wp), f_v; None where nothing is injected.
+        keys: B strings that the noise of each picture may depend on.
+    """
+
+    latents: Tensor
+    patch_features: Tensor | None
+    keys: Sequence[str]
 
 
 @dataclass(frozen=True)

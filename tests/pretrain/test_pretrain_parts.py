@@ -20,10 +20,10 @@ from sketchfusion.engine.config import TrainingConfig, load_recipe
 from sketchfusion.engine.loop import learning_rate
 from sketchfusion.errors import ConfigError
 from sketchfusion.pretrain.config import VaeRecipe
-from sketchfusion.pretrain.contrast import cross_domain_loss, multi_positive_loss
 from sketchfusion.pretrain.diffusion import snr_weights
 from sketchfusion.pretrain.tokenizer import make_tokenizer
 from sketchfusion.pretrain.vae import reconstruction_terms
+from sketchfusion.tasks.contrast import cross_domain_loss, multi_positive_loss
 
 RECIPES = Path(__file__).resolve().parents[2] / "configs" / "pretrain"
 

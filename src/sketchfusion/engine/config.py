@@ -78,24 +78,21 @@ class TrainingConfig(Section):
     evaluated: Positive = 1024
 
 
+class Recipe(Section):
+    """What all recipes share."""
+
+    title: str = ""
+    seed: int = 0
+    output: str
+    data: DataConfig
+    training: TrainingConfig = TrainingConfig()
+
+
 class ExportConfig(Section):
     """The finished weights, in the hub's layout; larger files are split as the hub splits them."""
 
     dtype: Literal["float32", "float16"] = "float16"
     max_shard: str = "15MB"
-
-
-class Recipe(Section):
-    """What all recipes share. ``initial`` is a folder of weights in the hub's layout to start from."""
-
-    title: str = ""
-    size: Positive
-    seed: int = 0
-    output: str
-    initial: str = ""
-    data: DataConfig
-    training: TrainingConfig = TrainingConfig()
-    export: ExportConfig = ExportConfig()
 
 
 def load_recipe(kind: type[R], file: Path, overrides: Sequence[str] = ()) -> R:

@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from sketchfusion.backbones.base import compile_repeated
+from sketchfusion.backbones.weights import resolve
 from sketchfusion.config import (
     DEFAULT_PRESET,
     ExtractorConfig,
@@ -66,6 +67,10 @@ def load(model_class: type[Model], model: str | os.PathLike[str], overrides: Seq
     preset = load_preset(str(model), overrides)
     built = model_class.from_config(preset.extractor)
     built.name, built.overrides = str(model), overrides
+    if preset.fusion:
+        fusion = resolve(preset.fusion, what=f"fusion of {preset.name}", patterns=(CONFIG_FILE, WEIGHTS_FILE))
+        _load_learned(built, fusion, _read_record(fusion))
+        return built.eval()
     warnings.warn(f"the fusion of {preset.name!r} has not been trained, so its rankings mean little; train it, or load "
                   "a folder with trained weights", UntrainedWarning, stacklevel=3)
     return built.eval()
@@ -78,7 +83,13 @@ def _load_folder(model_class: type[Model], folder: Path, overrides: Sequence[str
         assign(settings, override)
     config = validate(ExtractorConfig, settings, origin=f"{folder / CONFIG_FILE}")
     built = model_class.from_config(config)
-    built.name, built.overrides, built.is_trained = str(folder), tuple(overrides), bool(record.get("is_trained"))
+    built.name, built.overrides = str(folder), tuple(overrides)
+    _load_learned(built, folder, record)
+    return built.eval()
+
+
+def _load_learned(built: SketchFusion, folder: Path, record: dict[str, Any]) -> None:
+    """Put a saved fusion into an extractor. Raises WeightsUnavailable: other backbones, or other shapes."""
     found = {"encoder": built.encoder.identity, "diffusion": built.diffusion.identity}
     for part in found:
         identity = record["backbones"].get(part)
@@ -98,7 +109,7 @@ def _load_folder(model_class: type[Model], folder: Path, overrides: Sequence[str
                                  f"{extra}, other shape {unfit}; copy the folder again, and override no setting of "
                                  "its shape")
     built.load_state_dict(tensors, strict=False)  # strictness was checked above, for the learned part alone
-    return built.eval()
+    built.is_trained = bool(record.get("is_trained"))
 
 
 def place(model: Model, *, device: str, dtype: str, compiled: bool) -> Model:

@@ -22,7 +22,7 @@ from sketchfusion.backbones.noise import content_keys
 from sketchfusion.canvas import Canvas, Color, Kind, make_canvas
 from sketchfusion.config import ExtractorConfig, digest
 from sketchfusion.errors import ConfigError
-from sketchfusion.features import FeaturePyramid, Features
+from sketchfusion.features import Encoded, FeaturePyramid, Features
 from sketchfusion.fusion import checkpoint
 from sketchfusion.fusion.aggregation import AggregationNetwork
 from sketchfusion.fusion.descriptor import content_mask, pool
@@ -51,10 +51,7 @@ class SketchFusion(nn.Module):
         super().__init__()
         self.config, self.encoder, self.diffusion = config, encoder, diffusion
         self.rounded_from: dict[str, str] = {}  # digest of rounded learned weights -> digest of the exact ones
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.diffusion.seed)
-            self.injector = FeatureInjector(config.injection, encoder.patch_info.channels, diffusion.blocks)
-            self.aggregator = AggregationNetwork(config.aggregation, diffusion.blocks, len(diffusion.timesteps))
+        self.learn_anew(config.diffusion.seed)
 
     def forward(self, images_01: Tensor, content: Tensor | None = None, keys: Sequence[str] | None = None) -> Features:
         """
@@ -65,22 +62,28 @@ class SketchFusion(nn.Module):
         Returns:
             Feature map (B, D, Hf, Wf) and descriptors (B, D).
         """
-        feature_map = self.aggregator(self.pyramids(images_01, keys))
+        return self.fuse(self.encode(images_01, keys), content)
+
+    def encode(self, images_01: Tensor, keys: Sequence[str] | None = None) -> Encoded:
+        """The frozen encoders' part of ``forward``: latents and patch features; arguments as there."""
+        self._check_canvas(images_01)
+        keys = content_keys(images_01) if keys is None else keys
+        images_01 = images_01.to(self.device)
+        patches = self.encoder.patch_features(images_01) if self.injector.channels else None
+        return Encoded(self.diffusion.encode(images_01, keys), patches, keys)
+
+    def fuse(self, encoded: Encoded, content: Tensor | None = None) -> Features:
+        """The rest of ``forward``: everything that depends on what is learned; ``content`` as there."""
+        feature_map = self.aggregator(self.pyramids(encoded))
         mask = None if content is None else content_mask(
             content.to(self.device), self.canvas_size, (feature_map.shape[2], feature_map.shape[3]))
         return Features(feature_map, pool(feature_map, mask, self.config.descriptor))
 
-    def pyramids(self, images_01: Tensor, keys: Sequence[str] | None = None) -> list[FeaturePyramid]:
-        """The injected taps before aggregation, one pyramid per timestep; arguments as in ``forward``.
-
-        Returns:
-            Tap name -> (B, C, Hf, Wf), for each timestep.
-        """
-        self._check_canvas(images_01)
-        keys = content_keys(images_01) if keys is None else keys
-        images_01 = images_01.to(self.device)
-        injection = self.injector(self.encoder.patch_features(images_01)) if self.injector.channels else None
-        return self.diffusion.forward_taps(self.diffusion.encode(images_01, keys), keys, injection)
+    def pyramids(self, encoded: Encoded) -> list[FeaturePyramid]:
+        """The injected taps before aggregation: tap name -> (B, C, Hf, Wf), for each timestep."""
+        patches = encoded.patch_features
+        injection = self.injector(patches) if patches is not None and self.injector.channels else None
+        return self.diffusion.forward_taps(encoded.latents, encoded.keys, injection)
 
     @torch.no_grad()
     def features(self, pictures: Iterable[Picture] | Picture, *, kind: Kind = "photo", batch_size: int = 8) -> Features:
@@ -174,6 +177,15 @@ class SketchFusion(nn.Module):
         """Name -> tensor of everything that training changes."""
         learned = ("injector.", "aggregator.")
         return {name: value for name, value in self.state_dict().items() if name.startswith(learned)}
+
+    def learn_anew(self, seed: int) -> None:
+        """Injection and aggregation as they are before any training, on the CPU; their random numbers by this seed."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            blocks, config = self.diffusion.blocks, self.config
+            self.injector = FeatureInjector(config.injection, self.encoder.patch_info.channels, blocks)
+            self.aggregator = AggregationNetwork(config.aggregation, blocks, len(self.diffusion.timesteps))
+        self.is_trained = False
 
     def enable_gradient_checkpointing(self) -> None:
         """Recompute the UNet's blocks in the backward pass instead of keeping them: slower, far less memory."""

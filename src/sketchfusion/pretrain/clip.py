@@ -26,8 +26,8 @@ from sketchfusion.engine import runtime
 from sketchfusion.engine.loop import Metrics, Run, fit, report, write_log
 from sketchfusion.engine.pictures import save_sheet
 from sketchfusion.pretrain.config import ClipRecipe
-from sketchfusion.pretrain.contrast import cross_domain_loss, everyone, multi_positive_loss
 from sketchfusion.pretrain.tokenizer import END, START, make_tokenizer, save_tokenizer
+from sketchfusion.tasks.contrast import cross_domain_loss, everyone, multi_positive_loss
 
 CHUNK = 256
 LOGIT_SCALE_LIMIT = math.log(100.0)  # as in CLIP

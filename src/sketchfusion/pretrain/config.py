@@ -8,7 +8,15 @@ from pydantic import Field
 
 from sketchfusion.config import Positive, Section
 from sketchfusion.data.packed.augment import Share
-from sketchfusion.engine.config import NonNegative, Recipe
+from sketchfusion.engine.config import ExportConfig, NonNegative, Recipe
+
+
+class BackboneRecipe(Recipe):
+    """What the three recipes share. ``initial`` is a folder of weights in the hub's layout to start from."""
+
+    size: Positive
+    initial: str = ""
+    export: ExportConfig = ExportConfig()
 
 
 class VaeLossConfig(Section):
@@ -20,7 +28,7 @@ class VaeLossConfig(Section):
     kl: NonNegative = 1e-6
 
 
-class VaeRecipe(Recipe):
+class VaeRecipe(BackboneRecipe):
     """The autoencoder: ``architecture`` is the ``config.json`` of a diffusers AutoencoderKL."""
 
     architecture: dict[str, Any]
@@ -35,7 +43,7 @@ class ClipLossConfig(Section):
     initial_temperature: Annotated[float, Field(gt=0)] = 0.07
 
 
-class ClipRecipe(Recipe):
+class ClipRecipe(BackboneRecipe):
     """Both towers: ``text`` and ``vision`` are the ``config.json`` of transformers models with projection.
 
     Vocabulary size and special tokens of ``text`` come from the tokenizer, which is made from the names in the data.
@@ -56,7 +64,7 @@ class SamplingConfig(Section):
     guidance: NonNegative = 3.0
 
 
-class DiffusionRecipe(Recipe):
+class DiffusionRecipe(BackboneRecipe):
     """The UNet over the latents of a finished autoencoder and the text of a finished CLIP.
 
     Attributes:

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from sketchfusion.apps.cli import composites, data, extract, gallery, index, info, pretrain, search
+from sketchfusion.apps.cli import composites, data, extract, gallery, index, info, pretrain, search, train
 from sketchfusion.apps.cli.common import INTERRUPTED
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app.command("index")(index.index)
 app.command("search")(search.search)
 app.command("similar")(search.similar)
 app.command("extract")(extract.extract)
+app.command("train")(train.train)
 app.command("list")(info.list_presets)
 app.command("info")(info.info)
 app.add_typer(gallery.app, name="gallery")

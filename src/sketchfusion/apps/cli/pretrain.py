@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from sketchfusion.apps.cli import common
-
-if TYPE_CHECKING:
-    from sketchfusion.engine.loop import Metrics, Run, Status
+from sketchfusion.apps.cli import common, training
 
 DATA_VARIABLE = "SKETCHFUSION_DATA"
 
 app = typer.Typer(no_args_is_help=True, help="Train the backbones themselves, on a GPU or a CPU.")
 
 Config = Annotated[Path, typer.Option("--config", metavar="FILE", help="Recipe, such as configs/pretrain/vae.yaml.")]
-Settings = Annotated[list[str] | None, typer.Option(
-    "--set", metavar="A.B=C", help="Override one setting of the recipe; may be repeated.")]
-Shards = Annotated[Path | None, typer.Option("--data", help="Folder that `pretrain pack` wrote.")]
-Out = Annotated[Path | None, typer.Option("--out", help="Folder of log, pictures, checkpoints and finished weights.")]
-Resume = Annotated[bool, typer.Option("--resume/--restart", help="Go on from the last checkpoint, or begin anew.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda; several GPUs: accelerate launch.")]
-Minutes = Annotated[float | None, typer.Option(
-    "--max-minutes", min=0, help="Be finished after so many minutes, all included; 0: no limit.")]
 
 
 @app.command()
@@ -69,94 +55,47 @@ def pack(
 
 @app.command()
 @common.handle_errors
-def vae(config: Config, overrides: Settings = None, data: Shards = None, out: Out = None, resume: Resume = True,
-        device: Device = "auto", max_minutes: Minutes = None, as_json: common.AsJson = False) -> None:
+def vae(
+    config: Config, overrides: training.Settings = None, data: training.Shards = None, out: training.Out = None,
+    resume: training.Resume = True, device: training.Device = "auto", max_minutes: training.Minutes = None,
+    as_json: common.AsJson = False,
+) -> None:
     """Train the autoencoder."""
     from sketchfusion.pretrain.config import VaeRecipe
     from sketchfusion.pretrain.vae import train_vae
 
-    recipe = read_recipe(VaeRecipe, config, overrides, data, out, max_minutes)
-    train(train_vae, recipe, device, resume, as_json)
+    recipe = training.read_recipe(VaeRecipe, config, overrides, data, out, max_minutes)
+    training.run_recipe(train_vae, recipe, device, resume, as_json)
 
 
 @app.command()
 @common.handle_errors
-def clip(config: Config, overrides: Settings = None, data: Shards = None, out: Out = None, resume: Resume = True,
-         device: Device = "auto", max_minutes: Minutes = None, as_json: common.AsJson = False) -> None:
+def clip(
+    config: Config, overrides: training.Settings = None, data: training.Shards = None, out: training.Out = None,
+    resume: training.Resume = True, device: training.Device = "auto", max_minutes: training.Minutes = None,
+    as_json: common.AsJson = False,
+) -> None:
     """Train the text and the vision tower."""
     from sketchfusion.pretrain.clip import train_clip
     from sketchfusion.pretrain.config import ClipRecipe
 
-    recipe = read_recipe(ClipRecipe, config, overrides, data, out, max_minutes)
-    train(train_clip, recipe, device, resume, as_json)
+    recipe = training.read_recipe(ClipRecipe, config, overrides, data, out, max_minutes)
+    training.run_recipe(train_clip, recipe, device, resume, as_json)
 
 
 @app.command()
 @common.handle_errors
-def diffusion(config: Config, overrides: Settings = None, data: Shards = None, out: Out = None, resume: Resume = True,
-              device: Device = "auto", max_minutes: Minutes = None, as_json: common.AsJson = False) -> None:
+def diffusion(
+    config: Config, overrides: training.Settings = None, data: training.Shards = None, out: training.Out = None,
+    resume: training.Resume = True, device: training.Device = "auto", max_minutes: training.Minutes = None,
+    as_json: common.AsJson = False,
+) -> None:
     """Train the UNet over a finished autoencoder (--set vae=FOLDER) and CLIP (--set clip=FOLDER)."""
     from sketchfusion.pretrain.config import DiffusionRecipe
     from sketchfusion.pretrain.diffusion import train_diffusion
 
-    recipe = read_recipe(DiffusionRecipe, config, overrides, data, out, max_minutes)
-    train(train_diffusion, recipe, device, resume, as_json)
-
-
-def read_recipe(kind: Any, file: Path, overrides: Sequence[str] | None, data: Path | None, out: Path | None,
-                max_minutes: float | None) -> Any:
-    """The recipe of a file, with the command's options on top.
-
-    Raises:
-        ConfigError: see ``pretrain.config.load_recipe``; or no data are named anywhere.
-    """
-    from sketchfusion.engine.config import load_recipe
-    from sketchfusion.errors import ConfigError
-
-    options = {"data.shards": data, "output": out, "training.max_minutes": max_minutes}
-    settings = [f"{key}={value}" for key, value in options.items() if value is not None]
-    recipe = load_recipe(kind, file, [*(overrides or ()), *settings])
-    if not recipe.data.shards:
-        raise ConfigError("no training data are named; give --data FOLDER as `sketchfusion pretrain pack` wrote it")
-    return recipe
-
-
-def train(recipe_function: Callable[[Any, Run], Metrics], recipe: Any, device: str, resume: bool,
-          as_json: bool) -> None:
-    """Run one recipe and print its figures."""
-    from sketchfusion.engine.runtime import open_run
-
-    try:
-        with status_bar(recipe.title or "Training") as on_status:
-            run = open_run(recipe, device=device, resume=resume, on_status=on_status)
-            metrics = recipe_function(recipe, run)
-    except KeyboardInterrupt:
-        common.note("What was learned is kept. Run the same command again to go on from there.")
-        raise
-    if not run.accelerator.is_main_process:
-        return
-    if as_json:
-        common.print_json({"output": str(run.output), "metrics": metrics})
-        return
-    for name, value in metrics.items():
-        typer.echo(f"{name:<24} {value:.4g}")
-    typer.echo(common.one_line(f"saved in {run.output}"))
-
-
-@contextmanager
-def status_bar(title: str) -> Iterator[Callable[[Status], None]]:
-    """A bar with loss, pictures per second and time left; silent where nobody looks on."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}"),
-               TimeRemainingColumn())
-    with Progress(*columns, console=common.console, transient=True, disable=not common.console.is_terminal) as progress:
-        task = progress.add_task(title, total=1.0, figures="reading the data")
-
-        def show(status: Status) -> None:
-            spent = progress.tasks[0].elapsed or 0.0
-            progress.update(task, completed=spent, total=spent + status.seconds_left, figures=(
-                f"step {status.step:,}  loss {status.loss:.4f}  {status.images_per_second:,.0f} images/s"))
-
-        yield show
+    recipe = training.read_recipe(DiffusionRecipe, config, overrides, data, out, max_minutes)
+    training.run_recipe(train_diffusion, recipe, device, resume, as_json)
 
 
 if __name__ == "__main__":

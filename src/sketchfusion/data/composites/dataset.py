@@ -43,7 +43,8 @@ class Composites:
             options: size, abstraction and so on.
             backgrounds: folder of photos to paste on, one folder per class or all in one; those of the prepared
                 folder if not given. Without any, the ground is always plain.
-            keep: (folder, name without suffix) of a photo -> whether it may be cut out or pasted on; all if not given.
+            keep: (folder, name without suffix) of a prepared photo -> whether it may be cut out or pasted on; all if
+                not given.
         Raises:
             DataError: not a prepared folder, no cut-outs, or no backgrounds where some were named.
         """
@@ -53,7 +54,7 @@ class Composites:
         records = [record for record in read_records(self.folder) if record["state"] == "cut"]
 
         def kept(photo: Path) -> bool:
-            return keep is None or keep(photo.parent.name, photo.name.partition(".")[0])
+            return keep is None or keep(photo.parent.name, photo.stem)
 
         self.cutouts = sorted((record["class"], record["photo"]) for record in records if kept(Path(record["photo"])))
         if not self.cutouts:
@@ -63,8 +64,9 @@ class Composites:
             raise DataError(f"count must be at least 1, got {count}")
         self.count = count or len(self.cutouts)
         self.class_names = sorted({class_name for class_name, _ in self.cutouts})
-        place = Path(backgrounds) if backgrounds else self.folder / "backgrounds"
-        self.backgrounds = [(name, path) for name, path in list_backgrounds(place) if kept(path)]
+        # Backgrounds of the prepared folder are named after their photos; others belong to no part.
+        self.backgrounds = list_backgrounds(Path(backgrounds)) if backgrounds else \
+            [(name, path) for name, path in list_backgrounds(self.folder / "backgrounds") if kept(path.with_suffix(""))]
         if backgrounds and not self.backgrounds:
             raise DataError(f"there are no photos in {backgrounds} to use as backgrounds")
         self._read_trace = lru_cache(maxsize=20_000)(self._read_trace_file)

@@ -71,6 +71,11 @@ def pack(data: Path, out: Path, options: PackOptions, *, extra: Sequence[str] = 
         raise ConfigError(f"cannot pack with held_out={options.held_out} and size={options.size}; expected a share in "
                           "[0, 1) and at least 8 pixels")
     sources = [*find_sources(data, options.only), *(extra_source(text) for text in extra)]
+    names = [source.name for source, _ in sources]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigError(f"two data sets would both be called {', '.join(twice)}; put the pictures of both into one "
+                          "folder, or leave one out")
     if out.exists() and any(out.iterdir()) and not (out / MANIFEST).is_file():
         raise DataError(f"{out} is not empty and holds no shards; give a new folder")
     found = [(source, _unique(_capped(source.read(folder), options.per_class))) for source, folder in sources]

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -111,29 +110,25 @@ def icons(folder: Path) -> Iterator[Item]:
 
 def composites(folder: Path) -> Iterator[Item]:
     """Photos and traced sketches of ``sketchfusion data make-composites``; the key is the object's own photo."""
-    for record in _records(folder, "samples.jsonl", "make-composites"):
-        name, key = class_name(record["class"]), str(record["cutout"])
-        yield Item("photo", name, key, folder / record["photo"])
-        for sketch in record["sketches"]:
-            yield Item("sketch", name, key, folder / sketch["file"])
+    yield from _made(folder, "samples.jsonl", "make-composites", name="class", key="cutout")
 
 
 def drawn_world(folder: Path) -> Iterator[Item]:
     """Photos and sketches of ``sketchfusion data make-world``; the key is the instance."""
-    for record in _records(folder, "annotations.jsonl", "make-world"):
-        name, key = class_name(record["category"]), str(record["instance_id"])
-        yield Item("photo", name, key, folder / record["photo"])
-        for sketch in record["sketches"]:
-            yield Item("sketch", name, key, folder / sketch["file"])
+    yield from _made(folder, "annotations.jsonl", "make-world", name="category", key="instance_id")
 
 
-def _records(folder: Path, file: str, verb: str) -> Iterator[dict[str, Any]]:
-    """The lines of a generated folder's annotation. Raises DataError: it is not there, or damaged."""
+def _made(folder: Path, file: str, verb: str, *, name: str, key: str) -> Iterator[Item]:
+    """The pictures that a generated folder's annotation lists. Raises DataError: it is not there, or damaged."""
     try:
-        lines = (folder / file).read_text("utf-8").splitlines()
-        yield from (json.loads(line) for line in lines)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{folder} is not a folder that `sketchfusion data {verb}` wrote: {error}") from None
+        for line in (folder / file).read_text("utf-8").splitlines():
+            record = json.loads(line)
+            files = [("photo", record["photo"]), *(("sketch", sketch["file"]) for sketch in record["sketches"])]
+            for kind, place in files:
+                yield Item(kind, class_name(record[name]), str(record[key]), folder / place)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{folder} is not a folder that `sketchfusion data {verb}` wrote, or its {file} is damaged "
+                        f"({type(error).__name__}: {error}); make it again") from None
 
 
 SOURCES = (

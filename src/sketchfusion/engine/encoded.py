@@ -1,0 +1,149 @@
+"""The packed data as the frozen encoders see them, made once and kept on disk: only the fusion learns.
+
+Kinds vanish here: there are sketches and there are photos.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from sketchfusion.config import digest
+from sketchfusion.data.packed.augment import ViewConfig
+from sketchfusion.data.packed.corpus import Corpus, ItemSet, PictureSet, spread
+from sketchfusion.data.packed.sampling import generator_for
+from sketchfusion.engine.pairs import Labels
+from sketchfusion.errors import ConfigError
+from sketchfusion.features import Encoded
+from sketchfusion.fusion.extractor import SketchFusion
+
+SIDES = {"sketches": ("drawing", "sketch", "icon"), "photos": ("photo", "emoji")}
+CHUNK = 64
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class EncodedSide:
+    """All sketches, or all photos.
+
+    Attributes:
+        latents: (V, N, 4, h, w), V views of each picture.
+        patch_features: (V, N, C, Hp, Wp); None where nothing is injected.
+        content: (N, 4) boxes of the pictures on their canvases.
+        class_ids, instance_ids, kinds: (N,) long; ``kinds`` counts those of the side in ``SIDES``.
+        rows: (N,) long, place of the picture among those of its kind in the corpus.
+    """
+
+    latents: Tensor
+    patch_features: Tensor | None
+    content: Tensor
+    class_ids: Tensor
+    instance_ids: Tensor
+    kinds: Tensor
+    rows: Tensor
+
+    def __len__(self) -> int:
+        return len(self.class_ids)
+
+    def take(self, rows: Tensor, views: Tensor, model: SketchFusion) -> tuple[Encoded, Tensor]:
+        """(B,) rows and views -> what ``SketchFusion.fuse`` takes, on the model's device, and (B, 4) content boxes."""
+        keys = [f"{row}:{view}" for row, view in zip(rows.tolist(), views.tolist(), strict=True)]
+
+        def placed(kept: Tensor) -> Tensor:
+            return kept[views, rows].to(model.device, model.dtype)
+
+        patches = None if self.patch_features is None else placed(self.patch_features)
+        return Encoded(placed(self.latents), patches, keys), self.content[rows]
+
+    def labels(self, weights: Mapping[str, float], side: str) -> Labels:
+        """For the sampler; ``weights`` by kind."""
+        by_kind = np.array([weights.get(kind, 1.0) for kind in SIDES[side]])
+        return Labels(self.class_ids.cpu().numpy(), self.instance_ids.cpu().numpy(), by_kind[self.kinds.cpu().numpy()])
+
+
+@torch.no_grad()
+def encode_side(model: SketchFusion, corpus: Corpus, side: str, views: Mapping[str, ViewConfig], *, num_views: int,
+                seed: int, most: int = 0, on_progress: Progress | None = None) -> EncodedSide:
+    """Encode every picture of a side, or ``most`` of each kind, evenly spread.
+
+    Args:
+        side: "sketches" or "photos".
+        views: kind -> augmentation.
+        num_views: of each picture; every other one is mirrored, unless the augmentation does not mirror.
+    Raises:
+        ConfigError: the corpus holds no picture of this side.
+    """
+    found = [(number, kind) for number, kind in enumerate(SIDES[side]) if kind in corpus.sets]
+    if not found:
+        raise ConfigError(f"the data hold no {side} ({', '.join(SIDES[side])}); name some in data.mix")
+    chosen = {kind: _chosen(corpus.sets[kind], most) for _, kind in found}
+    total, done = num_views * sum(map(len, chosen.values())), 0
+    latents, patches = [], []
+    for view in range(num_views):
+        for _, kind in found:
+            shown = views[kind].model_copy(update={"flip": float(view % 2) if views[kind].flip else 0.0})
+            for index, part in enumerate(chosen[kind].split(CHUNK)):
+                images = corpus.sets[kind].render(part, shown, generator_for(part.device, seed, kind, view, index))
+                encoded = model.encode(images, keys=[str(row) for row in part.tolist()])
+                latents.append(encoded.latents.half().cpu())
+                if encoded.patch_features is not None:
+                    patches.append(encoded.patch_features.half().cpu())
+                done += len(part)
+                if on_progress:
+                    on_progress(done, total)
+    sets = [(number, corpus.sets[kind], chosen[kind]) for number, kind in found]
+    return EncodedSide(
+        torch.cat(latents).unflatten(0, (num_views, -1)),
+        torch.cat(patches).unflatten(0, (num_views, -1)) if patches else None,
+        torch.cat([_content(items, rows, model.canvas_size) for _, items, rows in sets]).cpu(),
+        torch.cat([items.class_ids[rows] for _, items, rows in sets]).cpu(),
+        torch.cat([items.instance_ids[rows] for _, items, rows in sets]).cpu(),
+        torch.cat([torch.full((len(rows),), number) for number, _, rows in sets]),
+        torch.cat([rows for _, _, rows in sets]).cpu())
+
+
+def cached_side(folder: Path, key: object, make: Callable[[], EncodedSide]) -> EncodedSide:
+    """The side from the cache, or made and put there; ``key`` is plain data that tells everything that shapes it."""
+    file = folder / f"{digest(key)}.safetensors"
+    names = ("latents", "patch_features", "content", "class_ids", "instance_ids", "kinds", "rows")
+    if file.is_file():
+        try:
+            kept = load_file(file)
+            return EncodedSide(**{name: kept.get(name) for name in names})
+        except (OSError, SafetensorError):
+            file.unlink()  # torn by a full disk: made anew
+    side = make()
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".building-", delete=False) as building:
+        tensors = {name: getattr(side, name) for name in names}
+        save_file({name: value.contiguous() for name, value in tensors.items() if value is not None}, building.name)
+    Path(building.name).replace(file)
+    return side
+
+
+def encoding_identity(model: SketchFusion) -> dict[str, object]:
+    """What of an extractor shapes its latents and patch features: frozen weights, canvas, sampling of the VAE."""
+    return {"encoder": model.encoder.identity, "diffusion": model.diffusion.identity,
+            "canvas": model.config.canvas.model_dump(mode="json"), "patches": bool(model.injector.channels),
+            "settings": [model.config.encoder.model_dump(mode="json", exclude={"source"}),
+                         model.config.diffusion.vae_sampling, list(model.config.diffusion.value_range),
+                         model.config.diffusion.seed], "dtype": str(model.dtype)}
+
+
+def _chosen(items: ItemSet, most: int) -> Tensor:
+    return spread(items, most or len(items.class_ids))
+
+
+def _content(items: ItemSet, rows: Tensor, side: int) -> Tensor:
+    """Boxes on the canvas; drawings fill it."""
+    if isinstance(items, PictureSet):
+        return items.content[rows]
+    return torch.tensor([[0.0, 0.0, side, side]], device=rows.device).expand(len(rows), -1)

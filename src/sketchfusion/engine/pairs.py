@@ -1,0 +1,114 @@
+"""Which sketches and photos a step pairs: by class, and by instance in groups of one class.
+
+A step's pairs depend on the seed and its number alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sketchfusion.errors import DataError
+
+Rows = npt.NDArray[np.int64]
+
+
+def numpy_generator(*key: object) -> np.random.Generator:
+    """A generator that depends on the key alone."""
+    digest = hashlib.blake2b(":".join(map(str, key)).encode(), digest_size=8).digest()
+    return np.random.default_rng(int.from_bytes(digest, "big"))
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What is known of the pictures of one side.
+
+    Attributes:
+        classes, instances: (N,).
+        weights: (N,) positive, how likely a picture is to be picked among those of its class or instance.
+    """
+
+    classes: Rows
+    instances: Rows
+    weights: npt.NDArray[np.float64]
+
+
+class Groups:
+    """Pictures sorted by a label, to pick one of a given label by lot."""
+
+    def __init__(self, labels: Rows, weights: npt.NDArray[np.float64]) -> None:
+        self._order = np.argsort(labels, kind="stable")
+        self.names, starts = np.unique(labels[self._order], return_index=True)
+        self._ends = np.concatenate([[0.0], np.cumsum(weights[self._order])])
+        self._starts = np.append(starts, len(labels))
+
+    def counts(self, names: Rows) -> Rows:
+        """(K,) how many pictures have each label; 0 for a label that none has."""
+        place = np.searchsorted(self.names, names).clip(max=len(self.names) - 1)
+        return np.where(self.names[place] == names, np.diff(self._starts)[place], 0)
+
+    def pick(self, names: Rows, rng: np.random.Generator) -> Rows:
+        """(K,) labels that exist -> (K,) rows, each by lot."""
+        place = np.searchsorted(self.names, names)
+        low, high = self._starts[place], self._starts[place + 1]
+        drawn = self._ends[low] + rng.random(len(names)) * (self._ends[high] - self._ends[low])
+        return self._order[(np.searchsorted(self._ends, drawn, side="right") - 1).clip(low, high - 1)]
+
+
+class PairSampler:
+    """Pairs of a sketch and a photo, as rows of the two sides."""
+
+    def __init__(self, sketches: Labels, photos: Labels, *, seed: int, balance: float, siblings: int) -> None:
+        """
+        Args:
+            balance: 0: a class is picked as often as it has pairs; 1: all classes equally often.
+            siblings: instances that are picked together; classes with fewer are pooled.
+        Raises:
+            DataError: no class, or no instance, has both a sketch and a photo.
+        """
+        self._seed, self._siblings = seed, siblings
+        self._by_class = Groups(sketches.classes, sketches.weights), Groups(photos.classes, photos.weights)
+        self._by_instance = Groups(sketches.instances, sketches.weights), Groups(photos.instances, photos.weights)
+        self.classes = np.intersect1d(sketches.classes, photos.classes)
+        self.instances = np.intersect1d(sketches.instances, photos.instances)
+        if not len(self.classes) or not len(self.instances):
+            raise DataError("the training data hold no class, or no thing, of which there are both sketches and "
+                            "photos; pack the drawn world or composites too (`pretrain pack --extra world=FOLDER`)")
+        smaller = np.minimum(*(groups.counts(self.classes) for groups in self._by_class)).astype(np.float64)
+        self._class_odds = smaller ** (1 - balance) / (smaller ** (1 - balance)).sum()
+        class_of = dict(zip(photos.instances.tolist(), photos.classes.tolist(), strict=True))
+        self._families = families(self.instances, np.array([class_of[name] for name in self.instances.tolist()]),
+                                  siblings)
+        sizes = np.array([len(family) for family in self._families], dtype=np.float64) ** (1 - balance)
+        self._family_odds = sizes / sizes.sum()
+
+    def by_class(self, number: int, count: int) -> tuple[Rows, Rows]:
+        """(count,) sketches and photos of step ``number``: each pair of one class."""
+        rng = numpy_generator(self._seed, "class pairs", number)
+        picked = rng.choice(self.classes, size=count, p=self._class_odds)
+        sketches, photos = self._by_class
+        return sketches.pick(picked, rng), photos.pick(picked, rng)
+
+    def by_instance(self, number: int, count: int) -> tuple[Rows, Rows]:
+        """(count,) sketches and photos of step ``number``: each pair of one thing, siblings beside each other."""
+        rng = numpy_generator(self._seed, "instance pairs", number)
+        picked: list[Rows] = []
+        while sum(map(len, picked)) < count:
+            family = self._families[int(rng.choice(len(self._families), p=self._family_odds))]
+            picked.append(rng.choice(family, size=min(self._siblings, len(family)), replace=False))
+        names = np.concatenate(picked)[:count] if picked else np.empty(0, np.int64)
+        sketches, photos = self._by_instance
+        return sketches.pick(names, rng), photos.pick(names, rng)
+
+
+def families(instances: Rows, classes: Rows, siblings: int) -> list[Rows]:
+    """The instances of each class; those of classes with fewer than ``siblings`` together in one last family."""
+    order = np.argsort(classes, kind="stable")
+    _, starts = np.unique(classes[order], return_index=True)
+    groups = np.split(instances[order], starts[1:])
+    large = [group for group in groups if len(group) >= siblings]
+    small = [group for group in groups if len(group) < siblings]
+    return [*large, np.concatenate(small)] if small else large

@@ -1,0 +1,1 @@
+"""Measures of the tasks, as pure functions on tensors."""
