@@ -30,6 +30,8 @@ Sources = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if i
                     Field(min_length=1)]  # one place is as good as a list of one
 T = TypeVar("T", bound=BaseModel)
 BlockName = Annotated[str, Field(pattern=r"^(down[1-9]|mid|up[1-9])$")]
+PATCHES = "patches"  # as a tap: the patch encoder's own features, beside those of the UNet
+TapName = Annotated[str, Field(pattern=rf"^(down[1-9]|mid|up[1-9]|{PATCHES})$")]
 
 
 class Section(BaseModel):
@@ -99,9 +101,13 @@ class InjectionConfig(Section):
 
 
 class AggregationConfig(Section):
-    """UNet features into one map (Sec. 5.1)."""
+    """UNet features into one map (Sec. 5.1).
 
-    taps: tuple[BlockName, ...] = Field(default=("up1", "up2", "up3"), min_length=1)
+    With ``patches`` among the taps, the patch encoder's features get a branch of their own: what trained baselines
+    without injection need. Where it is the only tap the diffusion model is not run at all.
+    """
+
+    taps: tuple[TapName, ...] = Field(default=("up1", "up2", "up3"), min_length=1)
     grid_size: Positive = 60
     out_channels: Positive = 1280
     norm_groups: Positive = 32
@@ -109,6 +115,11 @@ class AggregationConfig(Section):
     network: bool = True  # False: Table 6 "w/o aggregation network", resized features summed
     learned_weights: bool = True  # False: Table 6 "w/o learnable weights", equal weights
     weights: Literal["softmax", "free"] = "softmax"
+
+    @property
+    def unet_taps(self) -> tuple[str, ...]:
+        """The taps that are blocks of the UNet."""
+        return tuple(tap for tap in self.taps if tap != PATCHES)
 
     @field_validator("taps")
     @classmethod

@@ -31,8 +31,8 @@ class Encoded:
     """What the frozen encoders make of pictures before anything learned: may be kept while only the fusion learns.
 
     Attributes:
-        latents: (B, 4, h, w), z_0.
-        patch_features: (B, C, Hp, Wp), f_v; None where nothing is injected.
+        latents: (B, 4, h, w), z_0; (B, 0) where the diffusion model has no part.
+        patch_features: (B, C, Hp, Wp), f_v; None where they have no part.
         keys: B strings that the noise of each picture may depend on.
     """
 

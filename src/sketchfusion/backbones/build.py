@@ -19,7 +19,7 @@ def build_backbones(config: ExtractorConfig) -> tuple[PatchEncoder, DenoisingBac
         WeightsUnavailable: weights found nowhere or incomplete.
         ConfigError: settings that do not fit the backbones.
     """
-    diffusion = LatentDiffusion.from_config(config.diffusion, taps=config.aggregation.taps,
+    diffusion = LatentDiffusion.from_config(config.diffusion, taps=config.aggregation.unet_taps,
                                             canvas_size=config.canvas.size)
     return TransformerEncoder.from_config(config.encoder), diffusion
 
@@ -42,6 +42,6 @@ def shape_backbones(config: ExtractorConfig, *, diffusion: str, encoder: str,
         prompt = PromptEmbeds(torch.randn(1, 77, unet.config.cross_attention_dim),
                               torch.randn(1, 1280) if unet.config.addition_embed_type == "text_time" else None)
     model = LatentDiffusion(unet, vae, torch.linspace(0.999, 0.005, 1000), prompt, config.diffusion,
-                            taps=config.aggregation.taps, canvas_size=config.canvas.size)
+                            taps=config.aggregation.unet_taps, canvas_size=config.canvas.size)
     patches = build_part(shape, seed=2, device=device)
     return TransformerEncoder(patches, FAMILIES[shape["model_type"]], config.encoder, {}), model

@@ -63,7 +63,7 @@ class LatentDiffusion(DenoisingBackbone):
             unet, vae: stock diffusers models; the UNet's blocks after the last tap are dropped.
             alphas_cumprod: (steps,) of the checkpoint's noise schedule.
             prompt: the encoded prompt that every pass is conditioned on.
-            taps: the blocks whose (injected) outputs are wanted.
+            taps: the blocks whose (injected) outputs are wanted; none: nothing is run.
             canvas_size: side in pixels of the canvases that will come.
         Raises:
             ConfigError: an unknown tap or timestep, a VAE that is not supported, or a canvas that is too small.
@@ -77,7 +77,7 @@ class LatentDiffusion(DenoisingBackbone):
         self._condition_on(prompt)
         order = list(named_blocks(unet))
         check_names(set(taps), order, "aggregation.taps")
-        kept = drop_blocks_after(unet, max(taps, key=order.index))
+        kept = drop_blocks_after(unet, max(taps, key=order.index) if taps else None)
         self.blocks = block_infos(unet, kept, canvas_size, self.latent_stride)
         self._hooks_lock = HooksLock()
         self.freeze()
@@ -139,7 +139,9 @@ class LatentDiffusion(DenoisingBackbone):
         self.register_buffer("prompt_pooled", pooled, persistent=False)
 
     def encode(self, images_01: Tensor, keys: Sequence[str]) -> Tensor:
-        """(B, 3, S, S) in [0, 1] -> z_0 (B, 4, h, w), in the UNet's number format."""
+        """(B, 3, S, S) in [0, 1] -> z_0 (B, 4, h, w), in the UNet's number format; (B, 0) where no tap is wanted."""
+        if not self.taps:
+            return torch.empty(len(images_01), 0, device=images_01.device, dtype=self.unet.dtype)
         pixels = self.input_spec.apply(images_01).to(self.vae.dtype)
         encoded = self.vae.encode(pixels)
         mean, std = POSTERIOR[type(self.vae).__name__]
@@ -156,6 +158,8 @@ class LatentDiffusion(DenoisingBackbone):
         All images and noise samples pass the UNet in chunks of ``max_batch`` rows; the mean over an image's samples is
         accumulated, so memory does not grow with their number.
         """
+        if not self.taps:
+            return [{} for _ in self.timesteps]
         samples = self.config.num_noise_samples if self.config.noise in ("image", "shared") else 1
         rows = torch.arange(len(latents)).repeat_interleave(samples)
         noise = self._noise(latents, keys, samples)

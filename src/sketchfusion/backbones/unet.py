@@ -33,15 +33,17 @@ def check_names(names: set[str], known: list[str], what: str) -> None:
         raise ConfigError(f"{what} names {', '.join(unknown)}, but this diffusion model has {', '.join(known)}")
 
 
-def drop_blocks_after(unet: StockModel, last: str) -> list[str]:
+def drop_blocks_after(unet: StockModel, last: str | None) -> list[str]:
     """Swap every block after ``last`` for a stand-in, free its weights, and return the names of the blocks that stay.
+
+    Without ``last`` none stays.
 
     Raises:
         ConfigError: no such block.
     """
     names = list(named_blocks(unet))
-    check_names({last}, names, "the last tap")
-    kept = names[: names.index(last) + 1]
+    check_names({last} if last else set(), names, "the last tap")
+    kept = names[: names.index(last) + 1] if last else []
     for index, block in enumerate(unet.down_blocks):
         if f"down{index + 1}" not in kept:
             unet.down_blocks[index] = _SkippedDown(len(block.resnets) + len(block.downsamplers or ()))

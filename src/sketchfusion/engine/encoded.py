@@ -36,7 +36,7 @@ class EncodedSide:
 
     Attributes:
         latents: (V, N, 4, h, w), V views of each picture.
-        patch_features: (V, N, C, Hp, Wp); None where nothing is injected.
+        patch_features: (V, N, C, Hp, Wp); None where they have no part.
         content: (N, 4) boxes of the pictures on their canvases.
         class_ids, instance_ids, kinds: (N,) long; ``kinds`` counts those of the side in ``SIDES``.
         rows: (N,) long, place of the picture among those of its kind in the corpus.
@@ -125,14 +125,17 @@ def cached_side(folder: Path, key: object, make: Callable[[], EncodedSide]) -> E
     with tempfile.NamedTemporaryFile(dir=folder, prefix=".building-", delete=False) as building:
         tensors = {name: getattr(side, name) for name in names}
         save_file({name: value.contiguous() for name, value in tensors.items() if value is not None}, building.name)
-    Path(building.name).replace(file)
+    made = Path(building.name)
+    made.chmod(0o644)  # others may use it too
+    made.replace(file)
     return side
 
 
 def encoding_identity(model: SketchFusion) -> dict[str, object]:
     """What of an extractor shapes its latents and patch features: frozen weights, canvas, sampling of the VAE."""
     return {"encoder": model.encoder.identity, "diffusion": model.diffusion.identity,
-            "canvas": model.config.canvas.model_dump(mode="json"), "patches": bool(model.injector.channels),
+            "canvas": model.config.canvas.model_dump(mode="json"), "patches": model.uses_patches,
+            "latents": bool(model.config.aggregation.unet_taps),
             "settings": [model.config.encoder.model_dump(mode="json", exclude={"source"}),
                          model.config.diffusion.vae_sampling, list(model.config.diffusion.value_range),
                          model.config.diffusion.seed], "dtype": str(model.dtype)}

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from sketchfusion.config import Positive, Section
-from sketchfusion.data.packed.augment import Share
+from sketchfusion.data.packed.augment import Share, ViewConfig
 from sketchfusion.engine.config import NonNegative, Recipe
 from sketchfusion.tasks.category_retrieval import RetrievalLossConfig
 
@@ -57,8 +57,15 @@ class FusionRecipe(Recipe):
     views: Positive = 2
     cache: str = ""
 
+    def view(self, kind: str) -> ViewConfig:
+        """The augmentation of one kind; a photo is shown whole."""
+        return self.data.views.get(kind, ViewConfig(whole=1.0))
+
     @model_validator(mode="after")
     def _learns_something(self) -> FusionRecipe:
         if not self.tasks.category.weight and not self.tasks.fine_grained.weight:
             raise ValueError("all tasks have the weight 0, so there is nothing to learn")
+        if self.view("photo").whole < 1:
+            raise ValueError("descriptors are pooled over the whole picture, so photos must not be cropped; set "
+                             "data.views.photo.whole to 1.0")
         return self

@@ -188,7 +188,7 @@ def _begin(recipe: Recipe, run: Run, module: nn.Module, optimizer: torch.optim.O
 def recipe_digest(recipe: Recipe) -> str:
     """Hash of what shapes the weights: how often a run logs or how long it may take does not count."""
     free = {"max_minutes", "reserve_minutes", "log_every", "sample_every", "checkpoint_every", "compile", "evaluated"}
-    return digest(recipe.model_dump(mode="json", exclude={"title": True, "output": True, "export": True,
+    return digest(recipe.model_dump(mode="json", exclude={"title": True, "output": True, "export": True, "cache": True,
                                                           "sampling": True, "training": free}))
 
 

@@ -66,24 +66,26 @@ class PairSampler:
         Args:
             balance: 0: a class is picked as often as it has pairs; 1: all classes equally often.
             siblings: instances that are picked together; classes with fewer are pooled.
-        Raises:
-            DataError: no class, or no instance, has both a sketch and a photo.
         """
         self._seed, self._siblings = seed, siblings
         self._by_class = Groups(sketches.classes, sketches.weights), Groups(photos.classes, photos.weights)
         self._by_instance = Groups(sketches.instances, sketches.weights), Groups(photos.instances, photos.weights)
         self.classes = np.intersect1d(sketches.classes, photos.classes)
         self.instances = np.intersect1d(sketches.instances, photos.instances)
-        if not len(self.classes) or not len(self.instances):
-            raise DataError("the training data hold no class, or no thing, of which there are both sketches and "
-                            "photos; pack the drawn world or composites too (`pretrain pack --extra world=FOLDER`)")
         smaller = np.minimum(*(groups.counts(self.classes) for groups in self._by_class)).astype(np.float64)
         self._class_odds = smaller ** (1 - balance) / (smaller ** (1 - balance)).sum()
         class_of = dict(zip(photos.instances.tolist(), photos.classes.tolist(), strict=True))
         self._families = families(self.instances, np.array([class_of[name] for name in self.instances.tolist()]),
                                   siblings)
         sizes = np.array([len(family) for family in self._families], dtype=np.float64) ** (1 - balance)
-        self._family_odds = sizes / sizes.sum()
+        self._family_odds = sizes / max(sizes.sum(), 1e-9)
+
+    def check(self, *, by_class: bool, by_instance: bool) -> None:
+        """Raise DataError where pairs of a kind are wanted and there are none."""
+        for wanted, names, what in ((by_class, self.classes, "class"), (by_instance, self.instances, "thing")):
+            if wanted and not len(names):
+                raise DataError(f"the training data hold no {what} of which there are both sketches and photos; pack "
+                                "the drawn world or composites too (`pretrain pack --extra world=FOLDER`)")
 
     def by_class(self, number: int, count: int) -> tuple[Rows, Rows]:
         """(count,) sketches and photos of step ``number``: each pair of one class."""
@@ -96,9 +98,11 @@ class PairSampler:
         """(count,) sketches and photos of step ``number``: each pair of one thing, siblings beside each other."""
         rng = numpy_generator(self._seed, "instance pairs", number)
         picked: list[Rows] = []
-        while sum(map(len, picked)) < count:
+        missing = count
+        while missing > 0:
             family = self._families[int(rng.choice(len(self._families), p=self._family_odds))]
             picked.append(rng.choice(family, size=min(self._siblings, len(family)), replace=False))
+            missing -= len(picked[-1])
         names = np.concatenate(picked)[:count] if picked else np.empty(0, np.int64)
         sketches, photos = self._by_instance
         return sketches.pick(names, rng), photos.pick(names, rng)

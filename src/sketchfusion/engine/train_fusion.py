@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from sketchfusion.config import load_preset
+from sketchfusion.config import CanvasConfig, load_preset
 from sketchfusion.data.packed.augment import PLAIN
 from sketchfusion.data.packed.corpus import Corpus, load_corpus, read_manifest
 from sketchfusion.data.packed.sampling import generator_for
@@ -49,6 +49,7 @@ class FusionLearner(nn.Module):
         total, tasks = recipe.training.batch_size, recipe.tasks
         share = recipe.pairs.instance_share if tasks.category.weight else 1.0
         self.num_instances = round(total * share) if tasks.fine_grained.weight else 0
+        self.sampler.check(by_class=self.num_instances < total, by_instance=self.num_instances > 0)
 
     def forward(self, number: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Weighted sum of the tasks' losses on batch ``number``, and each of them."""
@@ -97,7 +98,7 @@ class FusionTask:
         contents = [entry["sha256"] for entry in read_manifest(shards)["shards"]]
 
         def encode(name: str, side: str, corpus: Corpus, *, held_out: bool) -> EncodedSide:
-            views = {kind: PLAIN if held_out else recipe.data.view(kind) for kind in recipe.data.mix}
+            views = {kind: PLAIN if held_out else recipe.view(kind) for kind in recipe.data.mix}
             num_views, most = (1, recipe.training.evaluated) if held_out else (recipe.views, 0)
             # The seed of the run has no part in it, so that several seeds share what was encoded.
             key = [encoding_identity(self.model), contents, side, held_out, num_views, most,
@@ -160,12 +161,18 @@ class FusionTask:
 
 def build_model(recipe: FusionRecipe) -> SketchFusion:
     """The recipe's extractor with a fusion that has learned nothing, seeded by the recipe."""
-    if Path(recipe.model).expanduser().is_dir():
+    folder = Path(recipe.model).expanduser()
+    if folder.is_dir():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            config = SketchFusion.from_pretrained(recipe.model, overrides=recipe.settings, device="cpu").config
+            config = SketchFusion.from_pretrained(folder, overrides=recipe.settings, device="cpu").config
     else:
         config = load_preset(recipe.model, recipe.settings).extractor
+    bars = CanvasConfig(size=config.canvas.size)
+    if config.canvas != bars:
+        raise ConfigError(f"the packed data lie on bars of the usual colours ({bars.photo_padding} for photos, "
+                          f"{bars.sketch_padding} for sketches), but the model has others; leave canvas.photo_padding "
+                          "and canvas.sketch_padding alone")
     if not config.aggregation.network and not config.injection.convolutions:
         raise ConfigError("this model has nothing to learn: aggregation.network and injection.convolutions are false")
     model = SketchFusion.from_config(config)

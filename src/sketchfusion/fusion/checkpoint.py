@@ -70,10 +70,7 @@ def load(model_class: type[Model], model: str | os.PathLike[str], overrides: Seq
     if preset.fusion:
         fusion = resolve(preset.fusion, what=f"fusion of {preset.name}", patterns=(CONFIG_FILE, WEIGHTS_FILE))
         _load_learned(built, fusion, _read_record(fusion))
-        return built.eval()
-    warnings.warn(f"the fusion of {preset.name!r} has not been trained, so its rankings mean little; train it, or load "
-                  "a folder with trained weights", UntrainedWarning, stacklevel=3)
-    return built.eval()
+    return _told(built, preset.name)
 
 
 def _load_folder(model_class: type[Model], folder: Path, overrides: Sequence[str]) -> Model:
@@ -85,6 +82,14 @@ def _load_folder(model_class: type[Model], folder: Path, overrides: Sequence[str
     built = model_class.from_config(config)
     built.name, built.overrides = str(folder), tuple(overrides)
     _load_learned(built, folder, record)
+    return _told(built, str(folder))
+
+
+def _told(built: Model, name: str) -> Model:
+    """The model, ready for use; a warning where it has not been trained."""
+    if not built.is_trained:
+        warnings.warn(f"the fusion of {name!r} has not been trained, so its rankings mean little; train it, or load a "
+                      "folder with trained weights", UntrainedWarning, stacklevel=4)
     return built.eval()
 
 

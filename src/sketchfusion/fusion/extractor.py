@@ -20,7 +20,7 @@ from sketchfusion.backbones.base import DenoisingBackbone, PatchEncoder, checkpo
 from sketchfusion.backbones.build import build_backbones
 from sketchfusion.backbones.noise import content_keys
 from sketchfusion.canvas import Canvas, Color, Kind, make_canvas
-from sketchfusion.config import ExtractorConfig, digest
+from sketchfusion.config import PATCHES, ExtractorConfig, digest
 from sketchfusion.errors import ConfigError
 from sketchfusion.features import Encoded, FeaturePyramid, Features
 from sketchfusion.fusion import checkpoint
@@ -69,7 +69,7 @@ class SketchFusion(nn.Module):
         self._check_canvas(images_01)
         keys = content_keys(images_01) if keys is None else keys
         images_01 = images_01.to(self.device)
-        patches = self.encoder.patch_features(images_01) if self.injector.channels else None
+        patches = self.encoder.patch_features(images_01) if self.uses_patches else None
         return Encoded(self.diffusion.encode(images_01, keys), patches, keys)
 
     def fuse(self, encoded: Encoded, content: Tensor | None = None) -> Features:
@@ -83,7 +83,10 @@ class SketchFusion(nn.Module):
         """The injected taps before aggregation: tap name -> (B, C, Hf, Wf), for each timestep."""
         patches = encoded.patch_features
         injection = self.injector(patches) if patches is not None and self.injector.channels else None
-        return self.diffusion.forward_taps(encoded.latents, encoded.keys, injection)
+        pyramids = self.diffusion.forward_taps(encoded.latents, encoded.keys, injection)
+        if patches is None or PATCHES not in self.config.aggregation.taps:
+            return pyramids
+        return [{**pyramid, PATCHES: patches} for pyramid in pyramids]
 
     @torch.no_grad()
     def features(self, pictures: Iterable[Picture] | Picture, *, kind: Kind = "photo", batch_size: int = 8) -> Features:
@@ -150,6 +153,11 @@ class SketchFusion(nn.Module):
                        checkpoint.learned_digest(self)])
 
     @property
+    def uses_patches(self) -> bool:
+        """Whether the patch encoder has a part in the features: injected, or as a tap."""
+        return bool(self.injector.channels) or PATCHES in self.config.aggregation.taps
+
+    @property
     def descriptor_size(self) -> int:
         """D."""
         return self.config.aggregation.out_channels
@@ -182,9 +190,10 @@ class SketchFusion(nn.Module):
         """Injection and aggregation as they are before any training, on the CPU; their random numbers by this seed."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            blocks, config = self.diffusion.blocks, self.config
-            self.injector = FeatureInjector(config.injection, self.encoder.patch_info.channels, blocks)
-            self.aggregator = AggregationNetwork(config.aggregation, blocks, len(self.diffusion.timesteps))
+            blocks, config, patches = self.diffusion.blocks, self.config, self.encoder.patch_info
+            self.injector = FeatureInjector(config.injection, patches.channels, blocks)
+            self.aggregator = AggregationNetwork(config.aggregation, {**blocks, PATCHES: patches},
+                                                 len(self.diffusion.timesteps))
         self.is_trained = False
 
     def enable_gradient_checkpointing(self) -> None:

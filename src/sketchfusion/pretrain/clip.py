@@ -153,11 +153,8 @@ class ClipTask:
         """Accuracy of naming held-out pictures of one kind."""
         known = torch.cat([part.sets[kind].class_ids for part in (self.train, self.held_out)
                            if kind in part.sets]).unique()
-        texts = torch.stack([F.normalize(self.text_vectors(self._all_tokens[kind][part, :-1].flatten(0, 1))
-                                         .unflatten(0, (len(part), -1)).mean(1), dim=1)
-                             for part in known.split(1)]).squeeze(1)
-        best = known[(vectors @ texts.T).topk(min(5, len(known)), dim=1).indices]
-        hits = best == ids[:, None]
+        texts = torch.stack([name_vector(self.text_vectors(self._all_tokens[kind][row])) for row in known.tolist()])
+        hits = among_best(vectors, ids, texts, known)
         return {f"{kind}_top1": float(hits[:, 0].float().mean()), f"{kind}_top5": float(hits.any(1).float().mean()),
                 f"{kind}_classes": float(len(known))}
 
@@ -211,6 +208,24 @@ class ClipTask:
         (folder / "preprocessor_config.json").write_text(json.dumps(processor, indent=1), encoding="utf-8")
         record = {"logit_scale": self.learner.logit_scale.item(), "templates": TEMPLATES, "metrics": metrics}
         (folder / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
+
+
+def name_vector(caption_vectors: Tensor) -> Tensor:
+    """(D,) unit vector of a class from (T, D) of its captions: the mean of its sentences, without the bare name."""
+    return F.normalize(caption_vectors[:-1].mean(0), dim=0)
+
+
+def among_best(vectors: Tensor, class_ids: Tensor, texts: Tensor, known: Tensor, *, most: int = 5) -> Tensor:
+    """Zero-shot naming: whether the class of each picture is its first, second, ... name.
+
+    Args:
+        vectors: (N, D) unit vectors of pictures; class_ids: (N,).
+        texts: (K, D) unit vectors of the names to choose from; known: (K,) their classes.
+    Returns:
+        (N, min(most, K)) bool, the best first.
+    """
+    best = known[(vectors @ texts.T).topk(min(most, len(known)), dim=1).indices]
+    return best == class_ids[:, None]
 
 
 def text_config(recipe: ClipRecipe, tokenizer: Any) -> dict[str, Any]:

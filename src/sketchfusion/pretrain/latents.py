@@ -50,8 +50,9 @@ def encode_views(vae: StockModel, corpus: Corpus, kind: str, view: ViewConfig, *
             images = items.render(part, shown, generator_for(part.device, seed, kind, "latents", number, index))
             mean = vae.encode((images * 2 - 1).to(vae.dtype)).latent_dist.mean
             parts.append((mean * vae.config.scaling_factor).half())
-        encoded.append(torch.cat(parts))
-    return torch.stack(encoded)
+        encoded.append(parts)
+    with torch.autocast(rows.device.type, enabled=False):  # joins no half precision where it computes in bfloat16
+        return torch.stack([torch.cat(parts) for parts in encoded])
 
 
 class TextTable:

@@ -5,6 +5,7 @@ No perceptual network is at hand that may be given away, so sharpness is asked f
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from sketchfusion.backbones.loading import StockModel
 from sketchfusion.data.packed.augment import PLAIN
-from sketchfusion.data.packed.corpus import Corpus, PictureSet, load_corpus, spread
+from sketchfusion.data.packed.corpus import Corpus, ItemSet, PictureSet, load_corpus, spread
 from sketchfusion.data.packed.sampling import Feeder, generator_for
 from sketchfusion.engine import runtime
 from sketchfusion.engine.loop import Metrics, Run, fit, report, write_log
@@ -99,17 +100,9 @@ class VaeTask:
         return {f"psnr_{kind}": self.psnr(self.held_out, kind) for kind in self.held_out.sets}
 
     def psnr(self, corpus: Corpus, kind: str) -> float:
-        """Mean over pictures of 10 log10(1 / mean squared error), pixels in [0, 1]."""
+        """Mean PSNR in dB of at most ``evaluated`` pictures of a kind."""
         items = corpus.sets[kind]
-        values = []
-        for rows in spread(items, self._evaluated).split(CHUNK):
-            images = items.render(rows, PLAIN, generator_for(rows.device, "plain"))
-            error = (self.reconstruct(images) - images).square().mean(dim=1)
-            inside = _content_mask(items.content[rows], images.shape[-1]) if isinstance(items, PictureSet) \
-                else torch.ones_like(error)
-            mean = (error * inside).sum(dim=(1, 2)) / inside.sum(dim=(1, 2))
-            values.append(-10 * mean.clamp(min=1e-10).log10())
-        return float(torch.cat(values).mean())
+        return float(psnr(items, spread(items, self._evaluated), self.reconstruct).mean())
 
     @torch.no_grad()
     def reconstruct(self, images_01: Tensor) -> Tensor:
@@ -139,6 +132,24 @@ class VaeTask:
                 images = items.render(part, PLAIN, generator_for(part.device, "plain"))
                 latents.append(self.vae.encode(images * 2 - 1).latent_dist.mean.float().flatten())
         return float(1 / torch.cat(latents).std())
+
+
+def psnr(items: ItemSet, rows: Tensor, reconstruct: Callable[[Tensor], Tensor]) -> Tensor:
+    """(B,) of pictures: 10 log10(1 / mean squared error), pixels in [0, 1], over the picture without its bars.
+
+    Args:
+        rows: (B,) of the items.
+        reconstruct: (B, 3, S, S) in [0, 1] -> the same through an autoencoder.
+    """
+    values = []
+    for part in rows.split(CHUNK):
+        images = items.render(part, PLAIN, generator_for(part.device, "plain"))
+        error = (reconstruct(images) - images).square().mean(dim=1)
+        inside = _content_mask(items.content[part], images.shape[-1]) if isinstance(items, PictureSet) \
+            else torch.ones_like(error)
+        mean = (error * inside).sum(dim=(1, 2)) / inside.sum(dim=(1, 2))
+        values.append(-10 * mean.clamp(min=1e-10).log10())
+    return torch.cat(values)
 
 
 def _content_mask(content: Tensor, side: int) -> Tensor:

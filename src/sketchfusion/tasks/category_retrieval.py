@@ -40,7 +40,7 @@ def category_loss(sketches: Tensor, photos: Tensor, sketch_classes: Tensor, phot
         sketch_classes, photo_classes: (N,).
         generator: picks the negative photos of the triplets: any of another class (paper).
     Returns:
-        Scalar; 0 where the batch holds one class only.
+        Scalar; with triplets 0 where the batch holds one class only.
     Source: Eq. 1; Yang et al., UniCL, 2022, Eq. 3 for "contrast".
     """
     if config.kind == "contrast":

@@ -61,7 +61,7 @@ def summarise(preset: Preset) -> dict[str, Any]:
     cost = count_cost(preset) if preset.architectures else {}
     diffusion = preset.extractor.diffusion
     sources = {"diffusion model": diffusion.source, "UNet": diffusion.unet, "VAE": diffusion.vae,
-               "patch encoder": preset.extractor.encoder.source}
+               "patch encoder": preset.extractor.encoder.source, "fusion": preset.fusion}
     parts = {part: {"parameters": item.parameters, "float32_bytes": item.parameters * 4, "gflop": round(item.gflop, 3)}
              for part, item in cost.items()}
     return {
@@ -90,5 +90,5 @@ def is_ready(preset: Preset) -> bool:
     from sketchfusion.backbones.weights import is_at_hand
 
     diffusion = preset.extractor.diffusion
-    wanted = (diffusion.source, diffusion.unet, diffusion.vae, preset.extractor.encoder.source)
+    wanted = (diffusion.source, diffusion.unet, diffusion.vae, preset.extractor.encoder.source, preset.fusion)
     return all(is_at_hand(places) for places in wanted if places)

@@ -44,3 +44,7 @@ def run() -> None:
         app()
     except KeyboardInterrupt:  # outside of a verb, which deals with its own
         sys.exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,142 @@
+"""Everything that is claimed of the preset `mini`, by one command that writes one file.
+
+    python benchmarks/mini.py --data DATA --out benchmarks/results/mini.json --pictures docs/images \
+        --seed 1=runs/mini_64/fusion-1/fusion --seed 2=runs/mini_64/fusion-2/fusion --trained "B-SD=runs/.../fusion"
+
+Backbones on held-out pictures; retrieval on the real sketches and photos of ``pacs_dev``, which were never trained on;
+the cost of a query. Every mean has the 95 % interval of a bootstrap over queries; with ``--seed`` the fusion also
+has the mean and standard deviation over trainings that differ in the seed alone. ``--only`` runs a part and keeps the
+rest of an existing file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from mini_backbones import measure_backbones
+from mini_speed import measure_speed
+from rich.progress import Progress
+
+from sketchfusion import SketchFusion
+from sketchfusion.data.pacs import PacsFolder, read_pacs
+from sketchfusion.engine.pacs_retrieval import chance, describe_all, describe_edges, judge_pacs, summary
+
+SECTIONS = ("backbones", "retrieval", "speed")
+
+
+def measure_retrieval(data: Path, model: SketchFusion, seeds: dict[str, Path],
+                      trained: dict[str, Path]) -> dict[str, Any]:
+    """Every method on ``pacs_dev``: measure -> mean and interval."""
+    folder = read_pacs(data / "pacs_dev")
+    with Progress(transient=True) as progress:
+        vectors = {side: describe_all(model, files_of(folder, side), kind, baselines=True,
+                                      on_progress=bar(progress, f"mini, {side}"))
+                   for side, kind in (("sketches", "sketch"), ("photos", "photo"))}
+        methods = {name: (vectors["sketches"][name], vectors["photos"][name]) for name in vectors["photos"]}
+        methods["HOG of edges"] = tuple(describe_edges(files_of(folder, side), kind, on_progress=bar(progress, "HOG"))
+                                        for side, kind in (("sketches", "sketch"), ("photos", "photo")))
+        table = {name: summary(judge_pacs(folder, *pair)) for name, pair in methods.items()}
+        table["chance"] = summary(chance(folder))
+        for name, place in trained.items():
+            table[f"{name}, trained alike"] = judge_model(folder, place, progress)
+        by_seed = {"0": table["fused"], **{seed: judge_model(folder, place, progress) for seed, place in seeds.items()}}
+    return {"photos": len(folder.photos), "sketches": len(folder.sketches), "pairs": len(folder.pairs),
+            "drawn_photos": len({photo for photo, _ in folder.pairs}), "classes": list(folder.class_names),
+            "average_precision": "plain: over all relevant photos, whole gallery", "methods": table,
+            "fused_by_seed": by_seed, "fused_over_seeds": over_seeds(by_seed)}
+
+
+def judge_model(folder: PacsFolder, place: Path, progress: Progress) -> dict[str, dict[str, float]]:
+    """The figures of a trained fusion in a folder."""
+    model = SketchFusion.from_pretrained(place, device="cpu")
+    both = [describe_all(model, files_of(folder, side), kind, baselines=False,
+                         on_progress=bar(progress, str(place)))["fused"]
+            for side, kind in (("sketches", "sketch"), ("photos", "photo"))]
+    return summary(judge_pacs(folder, *both))
+
+
+def over_seeds(by_seed: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
+    """Measure -> mean and standard deviation over the seeds."""
+    result = {}
+    for measure in next(iter(by_seed.values())):
+        values = [figures[measure]["mean"] for figures in by_seed.values()]
+        result[measure] = {"mean": statistics.mean(values), "seeds": len(values),
+                           "std": statistics.stdev(values) if len(values) > 1 else float("nan")}
+    return result
+
+
+def files_of(folder: PacsFolder, side: str) -> list[Path]:
+    """The pictures of a side, in the order of the folder."""
+    return [item.path for item in getattr(folder, side)]
+
+
+def bar(progress: Progress, title: str) -> Any:
+    """What to call with (done, total)."""
+    task = progress.add_task(title, total=None)
+    return lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def named_folders(texts: list[str]) -> dict[str, Path]:
+    """``NAME=FOLDER`` -> folder by name."""
+    pairs = [text.partition("=") for text in texts]
+    for text, (_, equals, place) in zip(texts, pairs, strict=True):
+        if not equals or not Path(place).is_dir():
+            sys.exit(f"cannot read {text!r}; expected NAME=FOLDER with a folder of `sketchfusion train`")
+    return {name: Path(place) for name, _, place in pairs}
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """The retrieval table."""
+    methods = report["retrieval"]["methods"]
+    measures = list(methods["fused"])
+    lines = ["| method | " + " | ".join(measures) + " |", "|---" * (len(measures) + 1) + "|"]
+    for name, figures in methods.items():
+        cells = [f"{100 * figures[m]['mean']:.1f} ({100 * figures[m]['low']:.1f}-{100 * figures[m]['high']:.1f})"
+                 for m in measures]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    seeds = report["retrieval"]["fused_over_seeds"]
+    cells = [f"{100 * seeds[m]['mean']:.1f} +- {100 * seeds[m]['std']:.1f}" for m in measures]
+    lines.append(f"| fused, {seeds[measures[0]]['seeds']} seeds | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, write, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    parser.add_argument("--pictures", type=Path, required=True, help="folder for the sample pictures")
+    parser.add_argument("--model", default="mini", help="preset or folder")
+    parser.add_argument("--seed", action="append", default=[], metavar="NUMBER=FOLDER", help="the same, another seed")
+    parser.add_argument("--trained", action="append", default=[], metavar="NAME=FOLDER", help="a trained baseline")
+    parser.add_argument("--only", action="append", choices=SECTIONS, help="a part; all if not given")
+    arguments = parser.parse_args()
+    report = json.loads(arguments.out.read_text()) if arguments.only and arguments.out.is_file() else {}
+    model = SketchFusion.from_pretrained(arguments.model, device="cpu", dtype="float32")
+    report |= {"model": model.name, "fingerprint": model.fingerprint, "threads": torch.get_num_threads(),
+               "torch": torch.__version__, "machine": platform.machine()}
+    wanted = arguments.only or SECTIONS
+    if "retrieval" in wanted:
+        report["retrieval"] = measure_retrieval(arguments.data, model, named_folders(arguments.seed),
+                                                named_folders(arguments.trained))
+    if "backbones" in wanted:
+        report["backbones"] = measure_backbones(arguments.data, arguments.pictures)
+    if "speed" in wanted:
+        sketch = sorted((arguments.data / "pacs_dev" / "sketch" / "guitar").iterdir())[0]
+        report["speed"] = measure_speed(model, arguments.data / "caltech101", sketch)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(report, indent=1) + "\n")
+    if "retrieval" in report:
+        print(markdown(report))
+    print(json.dumps({key: report[key] for key in ("backbones", "speed") if key in report}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,265 @@
+"""What the frozen encoders make of packed data: the same as of the pictures themselves, and kept on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from sketchfusion.data.packed.augment import PLAIN
+from sketchfusion.data.packed.corpus import Corpus, load_corpus
+from sketchfusion.data.packed.packing import PackOptions, pack
+from sketchfusion.data.packed.sampling import generator_for
+from sketchfusion.data.world import write_world
+from sketchfusion.engine.encoded import SIDES, EncodedSide, cached_side, encode_side, encoding_identity
+from sketchfusion.errors import ConfigError
+from sketchfusion.fusion.extractor import SketchFusion
+
+Make = Callable[..., SketchFusion]
+VIEWS = {kind: PLAIN for kinds in SIDES.values() for kind in kinds}
+MIRRORED = {kind: PLAIN.model_copy(update={"flip": 0.5}) for kind in VIEWS}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory, draw_picture: Callable[..., Image.Image]) -> Corpus:
+    """A drawn world of two classes, wide photos of one of them, and icons."""
+    root = tmp_path_factory.mktemp("encoded")
+    write_world(root / "world", categories=["cup", "key"], photos_per_class=3, size=64)
+    for folder, label, kind in (("data/caltech101", "cup", "jpg"), ("icons", "key", "png")):
+        (root / folder / label).mkdir(parents=True)
+        for index in range(3):
+            draw_picture((60, 40), index).save(root / folder / label / f"image_{index:04d}.{kind}")
+    pack(root / "data", root / "shards", PackOptions(size=64, held_out=0),
+         extra=(f"world={root / 'world'}", f"icon={root / 'icons'}"))
+    return load_corpus(root / "shards", 64, ["photo", "sketch", "icon"])
+
+
+@pytest.fixture(scope="module")
+def photos(corpus: Corpus, tiny_model: SketchFusion) -> EncodedSide:
+    return encode_side(tiny_model, corpus, "photos", VIEWS, num_views=1, seed=0)
+
+
+def half_near(found: Tensor, expected: Tensor) -> bool:
+    """Equal up to the rounding of half precision."""
+    return torch.allclose(found.float(), expected.float(), rtol=2e-3, atol=1e-4)
+
+
+def test_every_picture_of_a_side_is_there_in_half_precision_with_its_labels(corpus: Corpus,
+                                                                            tiny_model: SketchFusion) -> None:
+    side = encode_side(tiny_model, corpus, "sketches", VIEWS, num_views=3, seed=0)
+    sets = [corpus.sets[kind] for kind in ("sketch", "icon")]
+    assert len(side) == 9
+    assert (side.latents.shape, side.latents.dtype) == ((3, 9, 4, 16, 16), torch.float16)
+    assert side.patch_features is not None
+    assert (side.patch_features.shape, side.patch_features.dtype) == ((3, 9, 32, 8, 8), torch.float16)
+    assert side.content.shape == (9, 4)
+    assert torch.equal(side.class_ids, torch.cat([items.class_ids for items in sets]))
+    assert torch.equal(side.instance_ids, torch.cat([items.instance_ids for items in sets]))
+    assert [SIDES["sketches"][kind] for kind in side.kinds.tolist()] == ["sketch"] * 6 + ["icon"] * 3
+    assert side.rows.tolist() == [0, 1, 2, 3, 4, 5, 0, 1, 2]
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_what_is_taken_is_what_the_model_makes_of_the_picture(side: str, corpus: Corpus,
+                                                              tiny_model: SketchFusion) -> None:
+    """Pictures of every kind, in any order, each against the picture of its kind and row in the corpus."""
+    kept = encode_side(tiny_model, corpus, side, VIEWS, num_views=1, seed=0)
+    rows = torch.tensor([8, 0, 4, 4])
+    encoded, content = kept.take(rows, torch.zeros(4, dtype=torch.long), tiny_model)
+    assert encoded.latents.dtype == tiny_model.dtype
+    for place, row in enumerate(rows.tolist()):
+        items = corpus.sets[SIDES[side][int(kept.kinds[row])]]
+        image = items.render(kept.rows[row:row + 1], PLAIN, generator_for("cpu", "plain"))
+        with torch.no_grad():
+            expected = tiny_model.encode(image)
+        assert half_near(encoded.latents[place], expected.latents[0])
+        assert encoded.patch_features is not None
+        assert expected.patch_features is not None
+        assert half_near(encoded.patch_features[place], expected.patch_features[0])
+        assert torch.equal(content[place], kept.content[row])
+    assert not half_near(encoded.latents[0], encoded.latents[1])
+
+
+def test_descriptors_of_kept_pictures_are_those_of_the_pictures(corpus: Corpus, photos: EncodedSide,
+                                                                tiny_model: SketchFusion) -> None:
+    rows = torch.arange(len(photos))
+    items = corpus.sets["photo"]
+    images = items.render(rows, PLAIN, generator_for("cpu", "plain"))
+    with torch.no_grad():
+        found = tiny_model.fuse(*photos.take(rows, torch.zeros_like(rows), tiny_model)).descriptor
+        expected = tiny_model(images, photos.content).descriptor
+    assert (found * expected).sum(1).min() > 0.9999
+    assert (expected @ expected.T).fill_diagonal_(0).max() < 0.9999
+
+
+@pytest.mark.parametrize("overrides", [(), ("diffusion.noise=image",), ("diffusion.vae_sampling=sample",),
+                                       ("injection.blocks=[]",)])
+def test_encoding_and_fusing_is_what_the_model_does(overrides: tuple[str, ...], make_tiny: Make) -> None:
+    model = make_tiny(*overrides)
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    content = torch.tensor([[0.0, 8, 64, 56], [0, 0, 64, 64]])
+    with torch.no_grad():
+        whole = model(images, content)
+        encoded = model.encode(images)
+        parts = model.fuse(encoded, content)
+    assert (encoded.patch_features is None) == ("injection.blocks=[]" in overrides)
+    assert torch.equal(whole.feature_map, parts.feature_map)
+    assert torch.equal(whole.descriptor, parts.descriptor)
+
+
+def test_every_other_view_is_mirrored(corpus: Corpus, tiny_model: SketchFusion) -> None:
+    side = encode_side(tiny_model, corpus, "photos", MIRRORED, num_views=3, seed=0)
+    images = corpus.sets["photo"].render(torch.arange(len(side)), PLAIN, generator_for("cpu", "plain"))
+    with torch.no_grad():
+        upright, mirrored = tiny_model.encode(images).latents, tiny_model.encode(images.flip(-1)).latents
+    for view, expected in enumerate((upright, mirrored, upright)):
+        assert half_near(side.latents[view], expected), view
+    assert not half_near(side.latents[1], upright)
+
+
+def test_each_row_is_taken_in_its_own_view(corpus: Corpus, tiny_model: SketchFusion) -> None:
+    side = encode_side(tiny_model, corpus, "photos", MIRRORED, num_views=2, seed=0)
+    encoded, _ = side.take(torch.tensor([5, 5, 2]), torch.tensor([1, 0, 1]), tiny_model)
+    assert side.patch_features is not None
+    assert encoded.patch_features is not None
+    for place, (row, view) in enumerate(((5, 1), (5, 0), (2, 1))):
+        assert torch.equal(encoded.latents[place], side.latents[view, row].float())
+        assert torch.equal(encoded.patch_features[place], side.patch_features[view, row].float())
+    assert not torch.equal(encoded.latents[0], encoded.latents[1])
+    assert len(set(encoded.keys)) == 3
+
+
+def test_nothing_is_mirrored_where_the_augmentation_does_not(corpus: Corpus, tiny_model: SketchFusion) -> None:
+    side = encode_side(tiny_model, corpus, "photos", VIEWS, num_views=2, seed=0)
+    assert half_near(side.latents[0], side.latents[1])
+
+
+def test_views_are_augmented_each_in_its_own_way_by_the_seed(corpus: Corpus, tiny_model: SketchFusion) -> None:
+    moved = {kind: PLAIN.model_copy(update={"shift": 0.1, "zoom": 0.2}) for kind in VIEWS}
+    one, again, other = (encode_side(tiny_model, corpus, "sketches", moved, num_views=2, seed=seed)
+                         for seed in (0, 0, 1))
+    assert torch.equal(one.latents, again.latents)
+    assert not half_near(one.latents[0], one.latents[1])
+    assert not half_near(one.latents, other.latents)
+
+
+def test_content_is_where_the_photo_lies_on_its_canvas(corpus: Corpus, photos: EncodedSide) -> None:
+    wide = [place for place in range(9) if photos.content[place, 1] > 0]
+    assert len(wide) == 3  # 60 x 40 on a canvas of 64: bars above and below
+    for place in wide:
+        left, top, right, bottom = photos.content[place].tolist()
+        assert (left, right) == (0, 64)
+        assert bottom - top == pytest.approx(64 * 40 / 60, abs=1)
+    assert photos.content[[place for place in range(9) if place not in wide]].tolist() == [[0, 0, 64, 64]] * 6
+
+
+def test_labels_carry_the_weight_of_each_kind(corpus: Corpus, tiny_model: SketchFusion) -> None:
+    side = encode_side(tiny_model, corpus, "sketches", VIEWS, num_views=1, seed=0)
+    labels = side.labels({"icon": 0.25, "sketch": 2.0, "photo": 9.0}, "sketches")
+    assert labels.weights.tolist() == [2.0] * 6 + [0.25] * 3
+    assert labels.classes.tolist() == side.class_ids.tolist()
+    assert labels.instances.tolist() == side.instance_ids.tolist()
+
+
+def test_at_most_so_many_of_each_kind_evenly_spread(corpus: Corpus, tiny_model: SketchFusion) -> None:
+    calls: list[tuple[int, int]] = []
+    side = encode_side(tiny_model, corpus, "sketches", VIEWS, num_views=2, seed=0, most=2,
+                       on_progress=lambda done, total: calls.append((done, total)))
+    assert side.kinds.tolist() == [1, 1, 2, 2]
+    assert side.rows.tolist() == [0, 5, 0, 2]
+    assert side.class_ids.tolist() == [int(corpus.sets["sketch"].class_ids[row]) for row in (0, 5)] + [
+        int(corpus.sets["icon"].class_ids[row]) for row in (0, 2)]
+    assert calls == [(2, 8), (4, 8), (6, 8), (8, 8)]
+
+
+def test_a_model_without_injection_keeps_no_patch_features(corpus: Corpus, make_tiny: Make, tmp_path: Path) -> None:
+    model = make_tiny("injection.blocks=[]")
+    side = cached_side(tmp_path, "key", lambda: encode_side(model, corpus, "photos", VIEWS, num_views=1, seed=0))
+    again = cached_side(tmp_path, "key", lambda: pytest.fail("made again"))
+    assert side.patch_features is again.patch_features is None
+    rows = torch.tensor([1, 3])
+    encoded, content = again.take(rows, torch.zeros_like(rows), model)
+    with torch.no_grad():
+        assert model.fuse(encoded, content).descriptor.shape == (2, 64)
+
+
+def test_a_side_without_pictures_is_refused(corpus: Corpus, tiny_model: SketchFusion) -> None:
+    only = Corpus({"photo": corpus.sets["photo"]}, corpus.classes)
+    with pytest.raises(ConfigError, match=r"hold no sketches \(drawing, sketch, icon\); name some in data\.mix"):
+        encode_side(tiny_model, only, "sketches", VIEWS, num_views=1, seed=0)
+
+
+def same(one: EncodedSide, other: EncodedSide) -> bool:
+    return vars(one).keys() == vars(other).keys() and all(
+        torch.equal(value, getattr(other, name)) for name, value in vars(one).items())
+
+
+class Maker:
+    """Gives a side, and counts how often."""
+
+    def __init__(self, side: EncodedSide) -> None:
+        self.side, self.calls = side, 0
+
+    def __call__(self) -> EncodedSide:
+        self.calls += 1
+        return self.side
+
+
+def test_the_second_time_it_comes_from_the_disk(tmp_path: Path, photos: EncodedSide) -> None:
+    make, key = Maker(photos), ["weights", {"views": 2}]
+    first = cached_side(tmp_path / "new" / "cache", key, make)
+    second = cached_side(tmp_path / "new" / "cache", ["weights", {"views": 2}], make)
+    assert make.calls == 1
+    assert same(first, photos)
+    assert same(second, photos)
+    assert len(list((tmp_path / "new" / "cache").iterdir())) == 1
+
+
+def test_another_key_is_another_file(tmp_path: Path, photos: EncodedSide) -> None:
+    make = Maker(photos)
+    for key in (["a", 1], ["a", 2], ["b", 1], ["a", 1]):
+        cached_side(tmp_path, key, make)
+    assert make.calls == 3
+    assert len(list(tmp_path.glob("*.safetensors"))) == 3
+
+
+@pytest.mark.parametrize("left", [0, 5, 500])
+def test_a_damaged_file_is_made_anew(left: int, tmp_path: Path, photos: EncodedSide) -> None:
+    make = Maker(photos)
+    cached_side(tmp_path, "key", make)
+    file, = tmp_path.iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(whole[:left])
+    assert same(cached_side(tmp_path, "key", make), photos)
+    assert make.calls == 2
+    assert file.read_bytes() == whole
+    assert same(cached_side(tmp_path, "key", make), photos)
+    assert make.calls == 2
+
+
+def test_what_fails_while_it_is_made_leaves_nothing_behind(tmp_path: Path, photos: EncodedSide) -> None:
+    def stop() -> EncodedSide:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cached_side(tmp_path, "key", stop)
+    assert not list(tmp_path.iterdir())
+    make = Maker(photos)
+    cached_side(tmp_path, "key", make)
+    assert make.calls == 1
+
+
+@pytest.mark.parametrize(("override", "same_identity"), [
+    ("aggregation.dropout=0.1", True), ("diffusion.timesteps=[50]", True),
+    ("canvas.photo_padding=[0,0,0]", False), ("encoder.layer=-1", False),
+    ("diffusion.vae_sampling=sample", False), ("injection.blocks=[]", False)])
+def test_the_identity_tells_what_shapes_what_is_kept(override: str, same_identity: bool, make_tiny: Make,
+                                                     tiny_model: SketchFusion) -> None:
+    changed = make_tiny(override)
+    assert (encoding_identity(changed) == encoding_identity(tiny_model)) == same_identity
+    changed.learn_anew(5)
+    assert (encoding_identity(changed) == encoding_identity(tiny_model)) == same_identity
