@@ -92,7 +92,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--sketches", nargs="+", required=True, help="files, FILE.ndjson#LINE, or folders of pictures")
-    parser.add_argument("--preset", default="tiny")
+    parser.add_argument("--preset", default="tiny", help="the figures in docs/performance.md are of tiny")
     parser.add_argument("--gallery", type=Path, help="where to keep the gallery; default: a temporary folder")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     options = parser.parse_args()

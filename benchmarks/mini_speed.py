@@ -43,6 +43,7 @@ def measure_speed(model: SketchFusion, photos: Path, sketch: Path, *,
     return report
 
 
+@torch.no_grad()
 def measure_query(model: SketchFusion, gallery: Gallery, sketch: Path) -> dict[str, float]:
     """Part -> median milliseconds. "query" is a sketch file to ranked results, the model being loaded."""
     canvas = read_canvas(sketch, model.canvas_size, model.padding("sketch"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,6 @@ def test_every_picture_of_a_side_is_there_in_half_precision_with_its_labels(corp
     sets = [corpus.sets[kind] for kind in ("sketch", "icon")]
     assert len(side) == 9
     assert (side.latents.shape, side.latents.dtype) == ((3, 9, 4, 16, 16), torch.float16)
-    assert side.patch_features is not None
     assert (side.patch_features.shape, side.patch_features.dtype) == ((3, 9, 32, 8, 8), torch.float16)
     assert side.content.shape == (9, 4)
     assert torch.equal(side.class_ids, torch.cat([items.class_ids for items in sets]))
@@ -124,7 +124,6 @@ def test_every_other_view_is_mirrored(corpus: Corpus, tiny_model: SketchFusion) 
 def test_each_row_is_taken_in_its_own_view(corpus: Corpus, tiny_model: SketchFusion) -> None:
     side = encode_side(tiny_model, corpus, "photos", MIRRORED, num_views=2, seed=0)
     encoded, _ = side.take(torch.tensor([5, 5, 2]), torch.tensor([1, 0, 1]), tiny_model)
-    assert side.patch_features is not None
     assert encoded.patch_features is not None
     for place, (row, view) in enumerate(((5, 1), (5, 0), (2, 1))):
         assert torch.equal(encoded.latents[place], side.latents[view, row].float())
@@ -176,15 +175,18 @@ def test_at_most_so_many_of_each_kind_evenly_spread(corpus: Corpus, tiny_model: 
     assert calls == [(2, 8), (4, 8), (6, 8), (8, 8)]
 
 
-def test_a_model_without_injection_keeps_no_patch_features(corpus: Corpus, make_tiny: Make, tmp_path: Path) -> None:
-    model = make_tiny("injection.blocks=[]")
-    side = cached_side(tmp_path, "key", lambda: encode_side(model, corpus, "photos", VIEWS, num_views=1, seed=0))
-    again = cached_side(tmp_path, "key", lambda: pytest.fail("made again"))
-    assert side.patch_features is again.patch_features is None
+def test_a_variant_without_injection_uses_what_the_whole_model_encoded(corpus: Corpus, make_tiny: Make,
+                                                                       tiny_model: SketchFusion) -> None:
+    variant = make_tiny("injection.blocks=[]")
+    sides = [encode_side(model, corpus, "photos", VIEWS, num_views=1, seed=0) for model in (variant, tiny_model)]
+    assert torch.equal(sides[0].patch_features, sides[1].patch_features)
+    assert torch.equal(sides[0].latents, sides[1].latents)
     rows = torch.tensor([1, 3])
-    encoded, content = again.take(rows, torch.zeros_like(rows), model)
+    encoded, content = sides[1].take(rows, torch.zeros_like(rows), variant)
     with torch.no_grad():
-        assert model.fuse(encoded, content).descriptor.shape == (2, 64)
+        found = variant.fuse(encoded, content).descriptor
+        plain = variant.fuse(replace(encoded, patch_features=None), content).descriptor
+    assert torch.equal(found, plain)
 
 
 def test_a_side_without_pictures_is_refused(corpus: Corpus, tiny_model: SketchFusion) -> None:
@@ -256,7 +258,8 @@ def test_what_fails_while_it_is_made_leaves_nothing_behind(tmp_path: Path, photo
 @pytest.mark.parametrize(("override", "same_identity"), [
     ("aggregation.dropout=0.1", True), ("diffusion.timesteps=[50]", True),
     ("canvas.photo_padding=[0,0,0]", False), ("encoder.layer=-1", False),
-    ("diffusion.vae_sampling=sample", False), ("injection.blocks=[]", False)])
+    ("diffusion.vae_sampling=sample", False), ("injection.blocks=[]", True),
+    ("aggregation.taps=[patches]", False)])
 def test_the_identity_tells_what_shapes_what_is_kept(override: str, same_identity: bool, make_tiny: Make,
                                                      tiny_model: SketchFusion) -> None:
     changed = make_tiny(override)

@@ -370,7 +370,7 @@ def test_a_saved_folder_gives_its_backbones_and_settings_but_not_its_fusion(writ
 def test_settings_of_the_model_apply(write_recipe: WriteRecipe) -> None:
     task = make_task(write_recipe(settings=["diffusion.max_batch=2", "injection.blocks=[]"]))
     assert (task.model.config.diffusion.max_batch, task.model.config.injection.blocks) == (2, ())
-    assert task.judged["photos"].patch_features is None
+    assert not task.model.uses_patches
     loss, _ = task.learner(0)
     loss.backward()
     assert torch.isfinite(loss)

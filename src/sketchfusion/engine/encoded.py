@@ -36,14 +36,14 @@ class EncodedSide:
 
     Attributes:
         latents: (V, N, 4, h, w), V views of each picture.
-        patch_features: (V, N, C, Hp, Wp); None where they have no part.
+        patch_features: (V, N, C, Hp, Wp), also where the model injects none: its variants share what was encoded.
         content: (N, 4) boxes of the pictures on their canvases.
         class_ids, instance_ids, kinds: (N,) long; ``kinds`` counts those of the side in ``SIDES``.
         rows: (N,) long, place of the picture among those of its kind in the corpus.
     """
 
     latents: Tensor
-    patch_features: Tensor | None
+    patch_features: Tensor
     content: Tensor
     class_ids: Tensor
     instance_ids: Tensor
@@ -60,8 +60,7 @@ class EncodedSide:
         def placed(kept: Tensor) -> Tensor:
             return kept[views, rows].to(model.device, model.dtype)
 
-        patches = None if self.patch_features is None else placed(self.patch_features)
-        return Encoded(placed(self.latents), patches, keys), self.content[rows]
+        return Encoded(placed(self.latents), placed(self.patch_features), keys), self.content[rows]
 
     def labels(self, weights: Mapping[str, float], side: str) -> Labels:
         """For the sampler; ``weights`` by kind."""
@@ -92,17 +91,17 @@ def encode_side(model: SketchFusion, corpus: Corpus, side: str, views: Mapping[s
             shown = views[kind].model_copy(update={"flip": float(view % 2) if views[kind].flip else 0.0})
             for index, part in enumerate(chosen[kind].split(CHUNK)):
                 images = corpus.sets[kind].render(part, shown, generator_for(part.device, seed, kind, view, index))
-                encoded = model.encode(images, keys=[str(row) for row in part.tolist()])
+                encoded = model.encode(images, keys=[str(row) for row in part.tolist()], always_patches=True)
+                assert encoded.patch_features is not None
                 latents.append(encoded.latents.half().cpu())
-                if encoded.patch_features is not None:
-                    patches.append(encoded.patch_features.half().cpu())
+                patches.append(encoded.patch_features.half().cpu())
                 done += len(part)
                 if on_progress:
                     on_progress(done, total)
     sets = [(number, corpus.sets[kind], chosen[kind]) for number, kind in found]
     return EncodedSide(
         torch.cat(latents).unflatten(0, (num_views, -1)),
-        torch.cat(patches).unflatten(0, (num_views, -1)) if patches else None,
+        torch.cat(patches).unflatten(0, (num_views, -1)),
         torch.cat([_content(items, rows, model.canvas_size) for _, items, rows in sets]).cpu(),
         torch.cat([items.class_ids[rows] for _, items, rows in sets]).cpu(),
         torch.cat([items.instance_ids[rows] for _, items, rows in sets]).cpu(),
@@ -117,14 +116,13 @@ def cached_side(folder: Path, key: object, make: Callable[[], EncodedSide]) -> E
     if file.is_file():
         try:
             kept = load_file(file)
-            return EncodedSide(**{name: kept.get(name) for name in names})
-        except (OSError, SafetensorError):
+            return EncodedSide(**{name: kept[name] for name in names})
+        except (OSError, SafetensorError, KeyError):
             file.unlink()  # torn by a full disk: made anew
     side = make()
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=folder, prefix=".building-", delete=False) as building:
-        tensors = {name: getattr(side, name) for name in names}
-        save_file({name: value.contiguous() for name, value in tensors.items() if value is not None}, building.name)
+        save_file({name: getattr(side, name).contiguous() for name in names}, building.name)
     made = Path(building.name)
     made.chmod(0o644)  # others may use it too
     made.replace(file)
@@ -134,7 +132,7 @@ def cached_side(folder: Path, key: object, make: Callable[[], EncodedSide]) -> E
 def encoding_identity(model: SketchFusion) -> dict[str, object]:
     """What of an extractor shapes its latents and patch features: frozen weights, canvas, sampling of the VAE."""
     return {"encoder": model.encoder.identity, "diffusion": model.diffusion.identity,
-            "canvas": model.config.canvas.model_dump(mode="json"), "patches": model.uses_patches,
+            "canvas": model.config.canvas.model_dump(mode="json"),
             "latents": bool(model.config.aggregation.unet_taps),
             "settings": [model.config.encoder.model_dump(mode="json", exclude={"source"}),
                          model.config.diffusion.vae_sampling, list(model.config.diffusion.value_range),

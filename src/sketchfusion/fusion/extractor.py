@@ -64,12 +64,16 @@ class SketchFusion(nn.Module):
         """
         return self.fuse(self.encode(images_01, keys), content)
 
-    def encode(self, images_01: Tensor, keys: Sequence[str] | None = None) -> Encoded:
-        """The frozen encoders' part of ``forward``: latents and patch features; arguments as there."""
+    def encode(self, images_01: Tensor, keys: Sequence[str] | None = None, *, always_patches: bool = False) -> Encoded:
+        """The frozen encoders' part of ``forward``: latents and patch features; arguments as there.
+
+        Args:
+            always_patches: give the patch features also where they have no part in this model's features.
+        """
         self._check_canvas(images_01)
         keys = content_keys(images_01) if keys is None else keys
         images_01 = images_01.to(self.device)
-        patches = self.encoder.patch_features(images_01) if self.uses_patches else None
+        patches = self.encoder.patch_features(images_01) if self.uses_patches or always_patches else None
         return Encoded(self.diffusion.encode(images_01, keys), patches, keys)
 
     def fuse(self, encoded: Encoded, content: Tensor | None = None) -> Features:

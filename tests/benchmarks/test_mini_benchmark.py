@@ -1,0 +1,68 @@
+"""The command behind the figures of `mini`: what it adds up, what it prints, and that it times what it says."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from sketchfusion import Gallery, SketchFusion
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+MODULES = ("measuring", "mini_backbones", "mini_speed", "mini")  # in the order of their imports
+
+
+@pytest.fixture(scope="module")
+def modules() -> Any:
+    """Name -> module of benchmarks/, importable by each other while the tests run."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield {name: load(name, patch) for name in MODULES}
+
+
+def load(name: str, patch: pytest.MonkeyPatch) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    patch.setitem(sys.modules, name, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def figures(mean: float) -> dict[str, dict[str, float]]:
+    return {"mAP@all": {"mean": mean, "low": mean - 0.01, "high": mean + 0.01}}
+
+
+def test_over_seeds_is_the_mean_and_the_sample_deviation(modules: Any) -> None:
+    found = modules["mini"].over_seeds({"0": figures(0.2), "1": figures(0.4), "2": figures(0.3)})["mAP@all"]
+    assert found == {"mean": pytest.approx(0.3), "seeds": 3, "std": pytest.approx(0.1)}
+
+
+def test_the_table_shows_every_method_with_its_interval_in_per_cent(modules: Any) -> None:
+    methods = {"fused": figures(0.25), "chance": figures(0.1)}
+    report = {"retrieval": {"methods": methods, "fused_over_seeds": modules["mini"].over_seeds({"0": figures(0.25)})}}
+    lines = modules["mini"].markdown(report).splitlines()
+    assert lines[0] == "| method | mAP@all |"
+    assert "| fused | 25.0 (24.0-26.0) |" in lines
+    assert "| chance | 10.0 (9.0-11.0) |" in lines
+
+
+def test_a_folder_without_a_name_ends_the_command_with_what_was_expected(modules: Any, tmp_path: Path) -> None:
+    assert modules["mini"].named_folders([f"1={tmp_path}"]) == {"1": tmp_path}
+    with pytest.raises(SystemExit, match="expected NAME=FOLDER"):
+        modules["mini"].named_folders([str(tmp_path)])
+
+
+def test_every_part_of_a_query_is_timed(modules: Any, tiny_model: SketchFusion, photo_folder: Path, sketch_file: Path,
+                                        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(modules["mini_speed"], "REPEATS", 2)
+    monkeypatch.setattr(modules["mini_speed"], "WARM_UP", 1)
+    gallery = Gallery.create(tmp_path / "gallery", tiny_model)
+    gallery.update([photo_folder], tiny_model)
+    found = modules["mini_speed"].measure_query(tiny_model, gallery, sketch_file)
+    assert list(found) == ["VAE", "UNet", "CLIP", "fusion", "store", "query"]
+    assert all(value > 0 for value in found.values())
