@@ -10,7 +10,7 @@ SKETCHES := $(DEMO)/world/sketch
 
 .PHONY: help demo test lint clean
 help:
-	@echo "make demo                  install, index a gallery, search it with sketches, draw the results"
+	@echo "make demo                  install, index a drawn gallery, search it with sketches, draw the results"
 	@echo "make demo PHOTOS=FOLDER    the same with your own photos"
 	@echo "make test                  install, lint, type-check and run the tests"
 	@echo "make clean                 remove what these made ($(VENV), $(DEMO))"

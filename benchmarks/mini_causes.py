@@ -3,8 +3,8 @@
     python benchmarks/mini_causes.py --data DATA --out benchmarks/results/mini_causes.json
 
 * What four numbers for a square of 4 x 4 pixels hold by linear means, at 64 and 128 px: a yardstick of the autoencoder.
-* How much of the floor (HOG of edges) is due to resolution and how much to keeping the layout: HOG at 64 px, and HOG
-  whose cells are pooled by their maximum, as the descriptors are.
+* How much of the floor (HOG of edges) is due to resolution and how much to keeping the layout: HOG of pictures shrunk
+  to 64 px, and HOG whose cells are pooled by their maximum, as the descriptors are.
 * Noise level, taps and layers of the backbones, as training-free baselines on ``pacs_dev``.
 """
 
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from rich.progress import track
 from torch import Tensor
 
@@ -88,19 +89,25 @@ class Linear:
 
 
 def hog_causes(folder: PacsFolder) -> dict[str, dict[str, float]]:
-    """The floor at 128 and 64 px, and with its cells pooled."""
+    """The floor of pictures as they are and of shrunk ones, and with its cells pooled."""
     found = {}
-    for side in (128, 64):
-        rows = {name: np.stack([edge_descriptor(decode(open_image(item.path)), kind, side=side)
-                                for item in track(getattr(folder, name), f"HOG, {side} px, {name}", transient=True)])
+    for size in (227, 64):
+        rows = {name: np.stack([edge_descriptor(shrunk(item.path, size), kind)
+                                for item in track(getattr(folder, name), f"HOG, {size} px, {name}", transient=True)])
                 for name, kind in SIDES}
-        vectors = {name: torch.from_numpy(value) for name, value in rows.items()}
-        found[f"HOG of edges, {side} px"] = means(judge_pacs(folder, vectors["sketches"], vectors["photos"]))
-        pooled = {name: F.normalize(value.unflatten(1, (-1, HOG_CELL)).amax(1), dim=1)
-                  for name, value in vectors.items()}
-        found[f"HOG of edges, {side} px, maximum over the cells"] = means(
-            judge_pacs(folder, pooled["sketches"], pooled["photos"]))
+        whole = {name: torch.from_numpy(value) for name, value in rows.items()}
+        pooled = {name: F.normalize(value.unflatten(1, (-1, HOG_CELL)).amax(1), dim=1) for name, value in whole.items()}
+        for how, vectors in (("", whole), (", maximum over the cells", pooled)):
+            found[f"HOG of edges, pictures of {size} px{how}"] = means(
+                judge_pacs(folder, vectors["sketches"], vectors["photos"]))
     return found
+
+
+def shrunk(file: Path, size: int) -> Image.Image:
+    """The picture, its longer side at most so many pixels."""
+    picture = decode(open_image(file))
+    picture.thumbnail((size, size), Image.Resampling.LANCZOS)
+    return picture
 
 
 def settings_causes(folder: PacsFolder) -> dict[str, dict[str, float]]:

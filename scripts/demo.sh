@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The main job from nothing: pictures, a gallery, three searches by sketch, and a picture of what was found.
 set -euo pipefail
-echo "This demo runs on the preset ${PRESET:-tiny (the default, untrained: its rankings mean little)}."
+echo "This demo runs on the preset ${PRESET:-mini (the default: small, trained, inside the package)}."
 GALLERY="$DEMO/gallery-$(basename "$PHOTOS")-${PRESET:-default}"  # one for each folder and preset
 run() { printf '\n\033[1m$ sketchfusion %s\033[0m\n' "$*"; "$VENV/bin/sketchfusion" "$@"; }
 

@@ -1,6 +1,6 @@
 """SketchFusion: one feature space for freehand sketches and photos (Koley et al., CVPR 2025).
 
-    model = SketchFusion.from_pretrained("tiny")
+    model = SketchFusion.from_pretrained("mini")
     scores = model.describe("sketch.png", kind="sketch") @ model.describe(photos).T
 """
 

@@ -22,7 +22,7 @@ from sketchfusion.errors import ConfigError
 
 SUFFIXES = (".yaml", ".yml")
 PLACES, TEXTS = ("source", "unet", "vae"), ("prompt",)  # settings that hold places of weights; that hold any text
-DEFAULT_PRESET = "tiny"  # becomes "mini" when its trained weights are in the package
+DEFAULT_PRESET = "mini"
 
 Positive = Annotated[int, Field(gt=0)]
 Channel = Annotated[int, Field(ge=0, le=255)]

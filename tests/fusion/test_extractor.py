@@ -280,6 +280,6 @@ def test_nothing_is_detached_inside_the_modules() -> None:
 
 
 def test_presets_with_published_weights_say_what_is_missing() -> None:
-    for name in ("mini", "sd21-clip-l14", "sdxl-clip-l14"):
+    for name in ("sd15-clip-l14", "sd21-clip-l14", "sdxl-clip-l14"):
         with pytest.raises(sketchfusion.SketchFusionError, match="no weights for the diffusion model"):
             SketchFusion.from_config(load_preset(name).extractor)
