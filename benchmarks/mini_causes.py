@@ -141,10 +141,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     arguments = parser.parse_args()
     folder = read_pacs(arguments.data / "pacs_dev")
-    report = {"psnr_of_linear_code_db": linear_code(arguments.data), "hog": hog_causes(folder),
-              "settings": settings_causes(folder)}
+    report: dict[str, Any] = {}
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(report, indent=1) + "\n")
+    for name, measure in (("psnr_of_linear_code_db", lambda: linear_code(arguments.data)),
+                          ("hog", lambda: hog_causes(folder)), ("settings", lambda: settings_causes(folder))):
+        report[name] = measure()
+        arguments.out.write_text(json.dumps(report, indent=1) + "\n")  # each part as soon as it is known
     print(json.dumps(report, indent=1))
 
 

@@ -8,7 +8,6 @@ Pictures are read whole, on the extractor's canvas. Nothing of the folder was tr
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,14 +27,6 @@ from sketchfusion.metrics.retrieval import bootstrap_interval
 BATCH = 32
 Vectors = dict[str, Tensor]
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class PacsVectors:
-    """Descriptors by method, rows as in the folder's ``sketches`` and ``photos``."""
-
-    sketches: Vectors
-    photos: Vectors
 
 
 def describe_all(model: SketchFusion, files: Sequence[Path], kind: Kind, *, baselines: bool,
