@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -17,20 +14,9 @@ MODULES = ("measuring", "mini_backbones", "mini_speed", "mini")  # in the order 
 
 
 @pytest.fixture(scope="module")
-def modules() -> Any:
-    """Name -> module of benchmarks/, importable by each other while the tests run."""
-    with pytest.MonkeyPatch.context() as patch:
-        yield {name: load(name, patch) for name in MODULES}
-
-
-def load(name: str, patch: pytest.MonkeyPatch) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    patch.setitem(sys.modules, name, module)
-    spec.loader.exec_module(module)
-    return module
+def modules(load_modules: Any) -> Any:
+    """Name -> module of benchmarks/."""
+    return load_modules(*MODULES)
 
 
 def figures(mean: float) -> dict[str, dict[str, float]]:
