@@ -12,7 +12,6 @@ import torch
 from measuring import median, timed
 
 from sketchfusion import Gallery, SketchFusion
-from sketchfusion.canvas import read_canvas
 from sketchfusion.fusion.descriptor import content_mask, pool
 
 REPEATS, WARM_UP, NUM_PHOTOS = 30, 3, 1000
@@ -46,7 +45,7 @@ def measure_speed(model: SketchFusion, photos: Path, sketch: Path, *,
 @torch.no_grad()
 def measure_query(model: SketchFusion, gallery: Gallery, sketch: Path) -> dict[str, float]:
     """Part -> median milliseconds. "query" is a sketch file to ranked results, the model being loaded."""
-    canvas = read_canvas(sketch, model.canvas_size, model.padding("sketch"))
+    canvas = model.read(sketch, "sketch")
     images = canvas.images_01
     encoded = model.encode(images)
     assert encoded.patch_features is not None

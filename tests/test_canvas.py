@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from sketchfusion.canvas import InputSpec, make_canvas, place_on_canvas, read_canvas, resize_images
+from sketchfusion.canvas import InputSpec, even_ink, make_canvas, place_on_canvas, read_canvas, resize_images
 from sketchfusion.images import as_image
 
 Draw = Callable[[tuple[int, int], int], Image.Image]
@@ -96,3 +96,21 @@ def test_resizing_keeps_what_fits_and_flat_areas() -> None:
     assert resize_images(images, 8) is images
     torch.testing.assert_close(resize_images(torch.full((1, 3, 9, 9), 0.3), 5), torch.full((1, 3, 5, 5), 0.3))
     assert resize_images(images.bfloat16(), 5).dtype == torch.bfloat16
+
+
+def test_faint_ink_is_darkened_and_dark_ink_stays() -> None:
+    faint = np.full((64, 64), 255, np.uint8)
+    faint[20:24, 5:60] = 155  # 100 levels of ink on some 3 % of the paper
+    dark = np.where(faint < 255, 0, 255).astype(np.uint8)
+    both = make_canvas([faint, dark], 64, (255, 255, 255))
+    found = even_ink(both)
+    assert found.pixels[0].min() == 0
+    assert torch.equal(found.pixels[1], both.pixels[1])
+    assert torch.equal(found.pixels[0] == 255, both.pixels[0] == 255)  # paper stays paper
+    assert torch.equal(found.content, both.content)
+
+
+def test_what_is_hardly_ink_is_not_made_black() -> None:
+    paper = np.full((64, 64), 255, np.uint8)
+    paper[20:24, 5:60] = 245
+    assert even_ink(make_canvas([paper], 64, (255, 255, 255))).pixels.min() > 200

@@ -15,9 +15,9 @@ import sketchfusion
 
 ROOT = Path(sketchfusion.__file__).parent
 LAYERS = {  # package or module -> layer
-    "errors": 0, "images": 0, "canvas": 0, "features": 0, "config": 0, "presets": 0, "sketches": 0, "svg": 0,
-    "backbones": 1, "fusion": 2, "tasks": 3, "data": 3, "metrics": 3, "engine": 4, "pretrain": 5,
-    "index": 5, "analysis": 5, "batch": 5, "apps": 6,
+    "errors": 0, "images": 0, "canvas": 0, "features": 0, "config": 0, "drawing": 0, "presets": 0, "sketches": 0,
+    "svg": 0, "backbones": 1, "fusion": 2, "tasks": 3, "data": 3, "metrics": 3, "engine": 4, "pretrain": 5,
+    "index": 5, "figures": 5, "analysis": 5, "batch": 5, "apps": 6,
 }
 # all that the fusion may see of the backbones
 SEAM = {"backbones.base", "backbones.build", "backbones.noise", "backbones.weights"}

@@ -14,15 +14,22 @@ if TYPE_CHECKING:
     from sketchfusion.features import Features
     from sketchfusion.fusion.extractor import SketchFusion
     from sketchfusion.index.gallery import Gallery
+    from sketchfusion.tasks.correspondence import match_points
+    from sketchfusion.tasks.recognition import classify
+    from sketchfusion.tasks.segmentation import segment
 
 __version__ = "0.1.0"
-__all__ = ["Features", "Gallery", "SketchFusion", "SketchFusionError", "__version__"]
+__all__ = ["Features", "Gallery", "SketchFusion", "SketchFusionError", "__version__", "classify", "match_points",
+           "segment"]
 
 _HOMES = {  # looked up on first use, so that `import sketchfusion` and `--help` stay quick
     "Features": "sketchfusion.features",
     "Gallery": "sketchfusion.index.gallery",
     "SketchFusion": "sketchfusion.fusion.extractor",
     "SketchFusionError": "sketchfusion.errors",
+    "classify": "sketchfusion.tasks.recognition",
+    "match_points": "sketchfusion.tasks.correspondence",
+    "segment": "sketchfusion.tasks.segmentation",
 }
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -118,6 +118,21 @@ def place_on_canvas(image: Image.Image, side: int, padding: Color, *, size: tupl
     pixels = torch.from_numpy(np.array(canvas)).permute(2, 0, 1)
     content = torch.tensor([left, top, left + width, top + height], dtype=torch.float32)
     return Canvas(pixels[None], content[None], torch.tensor([[full_height, full_width]]))
+
+
+INK_QUANTILE = 0.98  # of a sketch's pixels by darkness: what counts as its full ink
+FAINTEST = 0.2  # of ink; what is fainter still is not brought up to black
+
+
+def even_ink(canvas: Canvas) -> Canvas:
+    """Sketches with their lines as dark as ink can be: thin lines of a large drawing grow faint when it is scaled.
+
+    The ink of each sketch is multiplied so that its darkest pixels, 2 in 100, are black; nothing becomes fainter.
+    """
+    ink = 1 - canvas.images_01
+    full = ink.flatten(1).quantile(INK_QUANTILE, dim=1).clamp(FAINTEST, 1)
+    darkened = (ink / full[:, None, None, None]).clamp(0, 1)
+    return replace(canvas, pixels=((1 - darkened) * 255).round().to(torch.uint8))
 
 
 def read_canvas(picture: Picture, side: int, padding: Color) -> Canvas:

@@ -46,6 +46,7 @@ class CanvasConfig(Section):
     size: Positive
     photo_padding: tuple[Channel, Channel, Channel] = (124, 116, 104)  # ImageNet mean: neutral after normalisation
     sketch_padding: tuple[Channel, Channel, Channel] = (255, 255, 255)  # paper
+    ink: Literal["as_drawn", "even"] = "as_drawn"  # "even": lines that the scaling made faint are darkened again
 
     def padding(self, kind: str) -> Color:
         """Colour of the bars beside a ``photo`` or ``sketch``."""
@@ -136,8 +137,42 @@ class DescriptorConfig(Section):
     gem_p: Annotated[float, Field(gt=0)] = 3.0
 
 
+class CorrespondenceConfig(Section):
+    """How a point is found in the other picture (Sec. 6.3).
+
+    Attributes:
+        temperature: of the soft-argmax over cosines.
+        window: half the side of the square around the best cell that is averaged over, as a share of the grid's side;
+            the released code takes 7 of 60 cells.
+    """
+
+    temperature: Annotated[float, Field(gt=0)] = 0.02
+    window: Annotated[float, Field(gt=0, le=1)] = 0.12
+
+
+class SegmentationConfig(Section):
+    """Where the cosine of sketch and patch becomes foreground (Sec. 6.4), and how sharply.
+
+    Attributes:
+        threshold: of the cosine; 0.47 in the paper.
+        softness: tau of the sigmoid while training; the paper gives none, the work it cites 0.03.
+        learned: whether training moves both.
+    """
+
+    threshold: Annotated[float, Field(ge=-1, le=1)] = 0.47
+    softness: Annotated[float, Field(gt=0)] = 0.03
+    learned: bool = True
+
+
+class HeadsConfig(Section):
+    """What the tasks do with the features; no part of the features themselves."""
+
+    correspondence: CorrespondenceConfig = CorrespondenceConfig()
+    segmentation: SegmentationConfig = SegmentationConfig()
+
+
 class ExtractorConfig(Section):
-    """Everything that shapes a feature."""
+    """Everything that shapes a feature, and the heads of the tasks."""
 
     canvas: CanvasConfig
     diffusion: DiffusionConfig
@@ -145,11 +180,12 @@ class ExtractorConfig(Section):
     injection: InjectionConfig = InjectionConfig()
     aggregation: AggregationConfig = AggregationConfig()
     descriptor: DescriptorConfig = DescriptorConfig()
+    heads: HeadsConfig = HeadsConfig()
 
     def shaping(self) -> dict[str, Any]:
         """The settings that change a feature; where weights come from is told by their content instead."""
         places = {"source", "unet", "vae", "variant", "max_batch"}
-        return self.model_dump(mode="json", exclude={"diffusion": places, "encoder": {"source"}})
+        return self.model_dump(mode="json", exclude={"diffusion": places, "encoder": {"source"}, "heads": True})
 
 
 class Licence(Section):

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from sketchfusion.data.packed.augment import PLAIN
+from sketchfusion.data.packed.augment import PLAIN, Placement
 from sketchfusion.data.packed.corpus import Corpus, load_corpus
 from sketchfusion.data.packed.packing import PackOptions, pack
 from sketchfusion.data.packed.sampling import generator_for
@@ -59,6 +59,13 @@ def test_every_picture_of_a_side_is_there_in_half_precision_with_its_labels(corp
     assert side.content.shape == (9, 4)
     assert torch.equal(side.class_ids, torch.cat([items.class_ids for items in sets]))
     assert torch.equal(side.instance_ids, torch.cat([items.instance_ids for items in sets]))
+    assert torch.equal(side.sample_ids, torch.cat([items.sample_ids for items in sets]))
+    assert torch.equal(side.mask_ids, torch.full((9,), -1))
+    assert torch.equal(side.keypoints.nan_to_num(-9), torch.cat([items.keypoints for items in sets]).nan_to_num(-9))
+    assert (side.sample_ids >= 0).tolist() == [True] * 6 + [False] * 3
+    assert not side.keypoints[:6].isnan().all(2).all(1).any()
+    assert side.keypoints[6:].isnan().all()
+    assert (side.theta.shape, side.images.shape) == ((3, 9, 2, 3), (0, 3, 64, 64))
     assert [SIDES["sketches"][kind] for kind in side.kinds.tolist()] == ["sketch"] * 6 + ["icon"] * 3
     assert side.rows.tolist() == [0, 1, 2, 3, 4, 5, 0, 1, 2]
 
@@ -146,6 +153,43 @@ def test_views_are_augmented_each_in_its_own_way_by_the_seed(corpus: Corpus, tin
     assert not half_near(one.latents, other.latents)
 
 
+@pytest.mark.parametrize("side", SIDES)
+def test_theta_tells_how_each_view_was_placed(side: str, corpus: Corpus, tiny_model: SketchFusion) -> None:
+    """The plain pictures, placed by it, are what was encoded: moved, zoomed, every other one mirrored, icons turned."""
+    moved = {kind: PLAIN.model_copy(update={"shift": 0.1, "zoom": 0.2, "flip": 0.5, "rotate": 20.0}) for kind in VIEWS}
+    kept = encode_side(tiny_model, corpus, side, moved, num_views=2, seed=3)
+    for view in range(2):
+        for row in range(len(kept)):
+            kind = SIDES[side][int(kept.kinds[row])]
+            plain = corpus.sets[kind].render(kept.rows[row:row + 1], PLAIN, generator_for("cpu", 0))
+            fill = torch.tensor(tiny_model.padding("photo")).view(1, 3, 1, 1) / 255 if kind == "photo" else \
+                plain[:, :, :1, :1]
+            shown = Placement(kept.theta[view, row:row + 1]).show(plain, fill)
+            with torch.no_grad():
+                expected, unmoved = tiny_model.encode(torch.cat([shown, plain])).latents
+            assert half_near(kept.latents[view, row], expected)
+            assert not half_near(kept.latents[view, row], unmoved)
+        upright = torch.det(kept.theta[view, :, :, :2]) > 0
+        assert bool(upright.all() if view == 0 else (~upright).all())
+
+
+def test_the_first_view_is_kept_to_be_looked_at(corpus: Corpus, tiny_model: SketchFusion) -> None:
+    side = encode_side(tiny_model, corpus, "photos", MIRRORED, num_views=2, seed=0, keep_images=True)
+    images = corpus.sets["photo"].render(torch.arange(9), PLAIN, generator_for("cpu", "plain"))
+    assert side.images.dtype == torch.uint8
+    torch.testing.assert_close(side.images, (images * 255).round().to(torch.uint8))
+
+
+def test_the_photos_of_given_samples_are_there_whatever_the_number(corpus: Corpus, tiny_model: SketchFusion) -> None:
+    wanted = torch.tensor([4, 1, -1, 4])
+    few = encode_side(tiny_model, corpus, "photos", VIEWS, num_views=1, seed=0, most=1)
+    more = encode_side(tiny_model, corpus, "photos", VIEWS, num_views=1, seed=0, most=1, samples=wanted)
+    assert len(few) == 1
+    assert few.rows.tolist() == [0]
+    assert set(more.sample_ids.tolist()) == {*few.sample_ids.tolist(), 1, 4}
+    assert len(more) == 3
+
+
 def test_content_is_where_the_photo_lies_on_its_canvas(corpus: Corpus, photos: EncodedSide) -> None:
     wide = [place for place in range(9) if photos.content[place, 1] > 0]
     assert len(wide) == 3  # 60 x 40 on a canvas of 64: bars above and below
@@ -190,14 +234,16 @@ def test_a_variant_without_injection_uses_what_the_whole_model_encoded(corpus: C
 
 
 def test_a_side_without_pictures_is_refused(corpus: Corpus, tiny_model: SketchFusion) -> None:
-    only = Corpus({"photo": corpus.sets["photo"]}, corpus.classes)
+    only = Corpus({"photo": corpus.sets["photo"]}, corpus.classes, corpus.masks)
     with pytest.raises(ConfigError, match=r"hold no sketches \(drawing, sketch, icon\); name some in data\.mix"):
         encode_side(tiny_model, only, "sketches", VIEWS, num_views=1, seed=0)
 
 
 def same(one: EncodedSide, other: EncodedSide) -> bool:
+    """Everything, the key points that are not there too."""
     return vars(one).keys() == vars(other).keys() and all(
-        torch.equal(value, getattr(other, name)) for name, value in vars(one).items())
+        value.dtype == getattr(other, name).dtype and torch.allclose(value, getattr(other, name), 0, 0, equal_nan=True)
+        for name, value in vars(one).items())
 
 
 class Maker:

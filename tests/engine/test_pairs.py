@@ -8,14 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sketchfusion.engine.pairs import Groups, Labels, PairSampler, families, numpy_generator
+from sketchfusion.engine.pairs import Groups, Labels, PairSampler, families, numpy_generator, photo_rows
 from sketchfusion.errors import DataError
 
 Rows = npt.NDArray[np.int64]
 
 
-def side(classes: list[int], instances: list[int], weights: list[float] | None = None) -> Labels:
-    return Labels(np.array(classes), np.array(instances), np.array(weights or [1.0] * len(classes), dtype=np.float64))
+def side(classes: list[int], instances: list[int], weights: list[float] | None = None,
+         samples: list[int] | None = None) -> Labels:
+    return Labels(np.array(classes), np.array(instances), np.array(samples or [-1] * len(classes)),
+                  np.array(weights or [1.0] * len(classes), dtype=np.float64))
 
 
 # Instances 10..15 of class 0, 20..22 of class 1, 30 of class 2; some drawn twice; class 3 and instance 90 on one side.
@@ -72,6 +74,60 @@ def test_siblings_stand_beside_each_other_and_differ(number: int) -> None:
         place += size
 
 
+# Instance 10 has the photos of samples 7 and 2, and one of none; instance 11 that of sample 4; instance 20 of none.
+SAMPLE_PHOTOS = side([0, 0, 0, 0, 1], [10, 10, 11, 10, 20], samples=[7, 2, 4, -1, -1])
+SAMPLE_SKETCHES = side([0] * 6 + [1], [10, 10, 10, 11, 10, 11, 20], samples=[2, 7, 2, 4, -1, 4, -1])
+
+
+@settings(max_examples=60)
+@given(number=st.integers(0, 10_000), count=st.integers(0, 30), siblings=st.integers(2, 4), balance=st.floats(0, 1))
+def test_a_sketch_of_a_sample_is_paired_with_exactly_its_photo(number: int, count: int, siblings: int,
+                                                               balance: float) -> None:
+    pairs = sampler(SAMPLE_SKETCHES, SAMPLE_PHOTOS, siblings=siblings, balance=balance)
+    sketches, photos = pairs.by_instance(number, count)
+    assert SAMPLE_SKETCHES.instances[sketches].tolist() == SAMPLE_PHOTOS.instances[photos].tolist()
+    for sketch, photo in zip(sketches.tolist(), photos.tolist(), strict=True):
+        assert SAMPLE_SKETCHES.samples[sketch] in (-1, SAMPLE_PHOTOS.samples[photo])
+
+
+def test_a_sketch_of_no_sample_meets_every_photo_of_its_thing() -> None:
+    pairs = sampler(SAMPLE_SKETCHES, SAMPLE_PHOTOS, siblings=2)
+    met = set()
+    for number in range(40):
+        sketches, photos = pairs.by_instance(number, 16)
+        met |= set(photos[sketches == 4].tolist())
+    assert met == {0, 1, 3}
+
+
+@pytest.mark.parametrize("missing", [9, 1])  # above and among the photos' own numbers
+def test_a_sketch_whose_photo_is_not_there_meets_others_of_its_thing(missing: int) -> None:
+    sketches = side([0, 0], [10, 11], samples=[missing, 4])
+    _, photos = sampler(sketches, SAMPLE_PHOTOS, siblings=2).by_instance(0, 40)
+    assert set(photos.tolist()) == {0, 1, 2, 3}
+
+
+@given(names=st.lists(st.integers(0, 30), unique=True, max_size=8), gaps=st.integers(0, 3))
+def test_the_row_of_each_samples_photo_equals_a_slow_loop(names: list[int], gaps: int) -> None:
+    samples = [-1] * gaps + names
+    found = photo_rows(np.array(samples, dtype=np.int64))
+    assert found.tolist() == [samples.index(name) if name in names else -1 for name in range(len(found) - 1)] + [-1]
+    assert len(found) == max(names, default=-1) + 2
+
+
+@settings(max_examples=30)
+@given(number=st.integers(0, 10_000), count=st.integers(0, 20), wanted=st.sets(st.sampled_from([0, 1, 2]), min_size=1))
+def test_sketches_alone_are_of_the_classes_asked_for(number: int, count: int, wanted: set[int]) -> None:
+    rows = sampler().sketches_alone(number, count, np.array(sorted(wanted)))
+    assert len(rows) == count
+    assert set(SKETCHES.classes[rows].tolist()) <= wanted
+
+
+def test_sketches_alone_are_of_all_classes_equally_often_and_of_every_sketch() -> None:
+    rows = sampler(balance=0.0).sketches_alone(0, 9_000, np.array([0, 1, 2]))
+    assert np.bincount(SKETCHES.classes[rows]) / 9_000 == pytest.approx([1 / 3] * 3, abs=0.02)
+    assert set(rows.tolist()) == set(range(14))  # of 90 too, which has no photo
+
+
 def test_families_are_the_classes_and_what_is_too_small_is_pooled() -> None:
     instances, classes = np.array([5, 6, 7, 8, 9, 4, 3]), np.array([1, 0, 1, 1, 2, 0, 3])
     assert [group.tolist() for group in families(instances, classes, 3)] == [[5, 7, 8], [6, 4, 9, 3]]
@@ -90,18 +146,23 @@ def test_families_hold_every_instance_once(labels: list[int], siblings: int) -> 
         assert (members in whole) or len(members) < siblings
 
 
-@pytest.mark.parametrize("kind", ["by_class", "by_instance"])
+@pytest.mark.parametrize("kind", ["by_class", "by_instance", "sketches_alone"])
 def test_a_steps_pairs_depend_on_the_seed_and_its_number_alone(kind: str) -> None:
-    def pairs(number: int, **options: int) -> list[list[int]]:
-        one = sampler(**options)
-        return [rows.tolist() for rows in getattr(one, kind)(number, 16)]
+    more = (np.array([0, 1]),) if kind == "sketches_alone" else ()
+
+    def pairs(number: int, **options: int) -> list[int]:
+        return flat(getattr(sampler(**options), kind)(number, 16, *more))
 
     used = sampler()
     for number in range(5):
-        getattr(used, kind)(number, 16)
-    assert [rows.tolist() for rows in getattr(used, kind)(2, 16)] == pairs(2)
+        getattr(used, kind)(number, 16, *more)
+    assert flat(getattr(used, kind)(2, 16, *more)) == pairs(2)
     assert pairs(2) != pairs(3)
     assert pairs(2) != pairs(2, seed=1)
+
+
+def flat(found: Rows | tuple[Rows, Rows]) -> list[int]:
+    return np.concatenate([np.atleast_1d(part) for part in found]).tolist()
 
 
 def test_generators_differ_by_every_part_of_the_key() -> None:

@@ -7,84 +7,72 @@ import os
 import signal
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-import yaml
 from PIL import Image
 from safetensors.torch import load_file
+from torch import Tensor
+from typer.testing import CliRunner
 
+from sketchfusion.apps.cli.main import app
 from sketchfusion.data.packed.packing import PackOptions, pack
 from sketchfusion.data.world import write_world
 from sketchfusion.engine import train_fusion as module
 from sketchfusion.engine.checkpoint import FOLDER, latest_checkpoint
 from sketchfusion.engine.config import load_recipe
 from sketchfusion.engine.encoded import SIDES
-from sketchfusion.engine.fusion_recipe import FusionRecipe
+from sketchfusion.engine.fusion_recipe import TASKS, FusionRecipe
 from sketchfusion.engine.judge import judge_categories
+from sketchfusion.engine.judge_tasks import fuse_rows
+from sketchfusion.engine.loop import Metrics, fit
 from sketchfusion.engine.runtime import open_run
 from sketchfusion.engine.train_fusion import FusionLearner, FusionTask, build_model, train_fusion
 from sketchfusion.errors import ConfigError, DataError
 from sketchfusion.fusion.extractor import SketchFusion
-from sketchfusion.tasks.category_retrieval import RetrievalLossConfig, contrast_both_ways
-from sketchfusion.tasks.fine_grained_retrieval import fine_grained_loss
+from sketchfusion.tasks.correspondence import match_points
+from sketchfusion.tasks.recognition import classify
+from sketchfusion.tasks.segmentation import segment
 
 WriteRecipe = Callable[..., Path]
-TRAINING = {"steps": 5, "batch_size": 8, "lr": 2e-3, "warmup": 2, "log_every": 1, "sample_every": 0,
-            "checkpoint_every": 0, "ema": 0.8}
+MakeTask = Callable[..., FusionTask]
+State = dict[str, Tensor]
 UNTRAINED = r"the fusion of .* has not been trained"
+HEADS = {"category": set(), "fine_grained": set(), "recognition": {"recognition"}, "correspondence": {"correspondence"},
+         "segmentation": {"segmentation"}}
+ALWAYS = {"category_mAP@all", "category_P@100", "instance_Acc@1", "instance_Acc@5", "instance_Acc@10", "threshold",
+          "softness", "branch_weight_0", "branch_weight_1", "branch_weight_2"}
+DENSE = {"correspondence_PCK@5", "correspondence_PCK@10", "segmentation_IoU", "segmentation_pAcc"}
+FIGURES = {"category": set(), "fine_grained": set(), "recognition": {"recognition_Acc@1", "recognition_Acc@5"},
+           "correspondence": DENSE, "segmentation": DENSE}
 
 
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory: pytest.TempPathFactory, draw_picture: Callable[..., Image.Image]) -> Path:
-    """A drawn world of three classes with six instances each, two of them held out, and a few photos beside it."""
-    root = tmp_path_factory.mktemp("fusion-data")
-    write_world(root / "world", categories=["cup", "key", "wine glass"], photos_per_class=6, size=64)
-    (root / "data" / "caltech101" / "cup").mkdir(parents=True)
-    for index in range(3):
-        draw_picture((60, 40), index).save(root / "data" / "caltech101" / "cup" / f"image_{index:04d}.jpg")
-    pack(root / "data", root / "shards", PackOptions(size=64, held_out=0.34), extra=(f"world={root / 'world'}",))
-    return root / "shards"
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where all tests keep what was encoded."""
-    return tmp_path_factory.mktemp("encoded")
-
-
-@pytest.fixture
-def write_recipe(tmp_path: Path, shards: Path, cache: Path) -> WriteRecipe:
-    """``write_recipe(key=value, training={...})``: a tiny recipe's file."""
-
-    def write(*, training: dict[str, Any] | None = None, **changes: Any) -> Path:
-        raw = {"model": "tiny", "output": str(tmp_path / "run"), "cache": str(cache), "views": 2,
-               "data": {"shards": str(shards), "mix": {"photo": 1.0, "sketch": 1.0}},
-               "training": TRAINING | (training or {})} | changes
-        (tmp_path / "fusion.yaml").write_text(yaml.safe_dump(raw))
-        return tmp_path / "fusion.yaml"
-
-    return write
-
-
-def train(file: Path, *overrides: str, **options: Any) -> tuple[Path, dict[str, float]]:
+def train(file: Path, *overrides: str, **options: Any) -> tuple[Path, Metrics]:
     """Run a recipe on the CPU; its output folder and figures."""
     recipe = load_recipe(FusionRecipe, file, overrides)
     run = open_run(recipe, device="cpu", **options)
     return run.output, train_fusion(recipe, run)
 
 
-def make_task(file: Path, *overrides: str) -> FusionTask:
-    recipe = load_recipe(FusionRecipe, file, overrides)
-    return FusionTask(recipe, open_run(recipe, device="cpu"))
-
-
-def state(output: Path) -> dict[str, torch.Tensor]:
+def state(output: Path) -> State:
     folder = latest_checkpoint(output)
     assert folder is not None
     return load_file(folder / "state.safetensors")
+
+
+def saved(output: Path) -> State:
+    return load_file(output / "fusion" / "fusion.safetensors")
+
+
+def loaded(output: Path) -> SketchFusion:
+    """The trained model; a warning is an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return SketchFusion.from_pretrained(output / "fusion", device="cpu")
 
 
 def log(output: Path, key: str) -> list[Any]:
@@ -92,178 +80,175 @@ def log(output: Path, key: str) -> list[Any]:
     return [line[key] for line in lines if key in line]
 
 
-def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+def same(one: State, other: State) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
+def copied(module: torch.nn.Module) -> State:
+    return {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+
 def is_learned(name: str) -> bool:
-    return name.startswith(("injector.", "aggregator."))
+    return name.startswith(("injector.", "aggregator.", "heads."))
 
 
-def test_only_the_fusion_changes_and_the_backbones_stay_bit_for_bit(write_recipe: WriteRecipe,
-                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
-    built: list[tuple[SketchFusion, dict[str, torch.Tensor]]] = []
-    real = module.build_model
+# What changes
 
-    def note(recipe: FusionRecipe) -> SketchFusion:
-        model = real(recipe)
-        built.append((model, {name: value.clone() for name, value in model.state_dict().items()}))
-        return model
+@pytest.mark.parametrize("learn", [TASKS, *((name,) for name in TASKS)], ids=lambda learn: "+".join(learn))
+def test_what_is_learned_changes_is_judged_and_saved_and_nothing_else(learn: tuple[str, ...], write_recipe: WriteRecipe,
+                                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    """All tasks and each alone, a single step: backbones and heads of other tasks stay bit for bit."""
+    begun: list[tuple[FusionTask, State]] = []
 
-    monkeypatch.setattr(module, "build_model", note)
-    train(write_recipe())
-    (model, before), = built
-    after = model.state_dict()
-    frozen = [name for name in before if not is_learned(name)]
-    assert len(frozen) > 50
-    assert all(torch.equal(before[name], after[name]) for name in frozen)
-    unchanged = {name for name in before if is_learned(name) and torch.equal(before[name], after[name])}
-    assert not unchanged
-    assert {parameter.requires_grad for name, parameter in model.named_parameters() if not is_learned(name)} == {False}
-    assert not model.encoder.training
-    assert not model.diffusion.training
+    class Noted(FusionTask):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            begun.append((self, copied(self.model)))
+
+    monkeypatch.setattr(module, "FusionTask", Noted)
+    output, figures = train(write_recipe(learn=learn, training={"steps": 1}))
+    (task, before), = begun
+    after = task.model.state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    heads = tuple(f"heads.{head}." for name in learn for head in HEADS[name])
+    assert changed == {name for name in before if name.startswith(("injector.", "aggregator.", *heads))}
+    assert len([name for name in before if not is_learned(name)]) > 50
+    assert {value.requires_grad for name, value in task.model.named_parameters() if not is_learned(name)} == {False}
+    assert not task.model.encoder.training
+    assert not task.model.diffusion.training
+
+    assert set(figures) == ALWAYS.union(*(FIGURES[name] for name in learn))
+    assert log(output, "loss") == pytest.approx([sum(log(output, name)[0] for name in learn)], abs=1e-4)
+    model = loaded(output)
+    assert model.is_trained
+    assert all(torch.isfinite(value).all() for value in model.learned().values())
+    assert (model.heads.recognition is not None) == ("recognition" in learn)
 
 
-def test_every_learned_tensor_has_a_gradient(write_recipe: WriteRecipe) -> None:
-    task = make_task(write_recipe())
+def test_every_learned_tensor_has_a_gradient(make_task: MakeTask) -> None:
+    task = make_task(tasks={"balance": "uncertainty"})
     for parameter in task.learner.parameters():  # off its start, where the zero convolutions hold gradients back
         parameter.data.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)) * 0.05)
     loss, terms = task.learner(0)
     loss.backward()
     without = [name for name, value in task.learner.named_parameters() if value.grad is None or not value.grad.any()]
     assert not without
-    assert terms.keys() == {"category", "fine_grained"}
-    assert {name.split(".")[0] for name, _ in task.learner.named_parameters()} == {"injector", "aggregator"}
+    assert tuple(terms) == TASKS
+    parts = {name.split(".")[0] for name, _ in task.learner.named_parameters()}
+    assert parts == {"injector", "aggregator", "heads", "objective"}
 
 
-def test_the_loss_is_the_weighted_sum_of_the_tasks(write_recipe: WriteRecipe) -> None:
-    tasks = {"category": {"weight": 2.0, "loss": {"margin": 0.4}}, "fine_grained": {"weight": 0.5}}
-    loss, terms = make_task(write_recipe(tasks=tasks)).learner(3)
-    assert loss.item() == pytest.approx(2 * terms["category"].item() + 0.5 * terms["fine_grained"].item())
-    assert terms["category"].item() != pytest.approx(terms["fine_grained"].item())
+def test_recomputed_blocks_give_the_same_loss_and_gradients(make_task: MakeTask) -> None:
+    found = []
+    for recompute in (False, True):
+        task = make_task(f"training.gradient_checkpointing={recompute}".lower())
+        loss, _ = task.learner(0)
+        loss.backward()
+        found.append([loss, *(value.grad for value in task.learner.parameters())])
+    for kept, recomputed in zip(*found, strict=True):
+        torch.testing.assert_close(kept, recomputed)
 
 
-Described = dict[str, tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
-
-
-def described(task: FusionTask, number: int, monkeypatch: pytest.MonkeyPatch) -> tuple[Described, dict[str, float]]:
-    """Side -> rows, views and descriptors of a batch; and the tasks' losses of it."""
-    seen: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
-    real = module.describe
-
-    def note(model: SketchFusion, side: Any, rows: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
-        vectors = real(model, side, rows, views)
-        seen.append((rows, views, vectors.detach()))
-        return vectors
-
-    with monkeypatch.context() as patch:
-        patch.setattr(module, "describe", note)
-        _, terms = task.learner(number)
-    return dict(zip(SIDES, seen, strict=True)), {name: value.item() for name, value in terms.items()}
-
-
-def test_a_batch_is_siblings_then_classes_each_pair_in_one_view(write_recipe: WriteRecipe,
-                                                                monkeypatch: pytest.MonkeyPatch) -> None:
-    task = make_task(write_recipe(training={"batch_size": 12}, pairs={"instance_share": 0.34, "siblings": 4}))
-    sides = task.learner._sides
-    batches = [described(task, number, monkeypatch)[0] for number in range(3)]
-    for batch in batches:
-        (sketches, views, _), (photos, photo_views, _) = batch["sketches"], batch["photos"]
-        assert torch.equal(views, photo_views)
-        assert set(views.tolist()) == {0, 1}
-        instances = sides["photos"].instance_ids[photos]
-        assert torch.equal(sides["sketches"].class_ids[sketches], sides["photos"].class_ids[photos])
-        assert torch.equal(sides["sketches"].instance_ids[sketches[:4]], instances[:4])
-        assert len(set(instances[:4].tolist())) == 4
-        assert len(set(sides["photos"].class_ids[photos[:4]].tolist())) == 1
-        assert not torch.equal(sides["sketches"].instance_ids[sketches[4:]], instances[4:])
-    for part in (slice(4), slice(4, None)):
-        assert len({tuple(batch["photos"][0][part].tolist()) for batch in batches}) == 3
-
-
-def test_a_mirrored_sketch_meets_the_mirrored_photo(write_recipe: WriteRecipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Descriptors are those of the view that was drawn by lot."""
-    task = make_task(write_recipe())
-    for name, (rows, views, vectors) in described(task, 0, monkeypatch)[0].items():
-        for place, (row, view) in enumerate(zip(rows.tolist(), views.tolist(), strict=True)):
-            side = task.learner._sides[name]
-            with torch.no_grad():
-                own, other = (module.describe(task.model, side, torch.tensor([row]), torch.tensor([which]))[0]
-                              for which in (view, 1 - view))
-            assert torch.allclose(vectors[place], own, atol=1e-5)
-            assert not torch.allclose(vectors[place], other, atol=1e-5)
-
-
-def test_the_fine_grained_loss_sees_the_instance_pairs_alone(write_recipe: WriteRecipe,
-                                                             monkeypatch: pytest.MonkeyPatch) -> None:
-    task = make_task(write_recipe(tasks={"category": {"loss": {"kind": "contrast"}},
-                                         "fine_grained": {"loss": {"margin": 0.3}}}))
-    batch, terms = described(task, 1, monkeypatch)
-    (_, _, sketches), (rows, _, photos) = batch["sketches"], batch["photos"]
-    classes = task.learner._sides["photos"].class_ids[rows]
-    instances = task.learner._sides["photos"].instance_ids[rows]
-    near = fine_grained_loss(sketches[:4], photos[:4], instances[:4], classes[:4], RetrievalLossConfig(margin=0.3))
-    everyone = contrast_both_ways(sketches, photos, classes, classes, 0.07)
-    assert terms["fine_grained"] == pytest.approx(near.item(), rel=1e-5)
-    assert terms["category"] == pytest.approx(everyone.item(), rel=1e-5)
-
-
-@pytest.mark.parametrize(("weights", "share", "instances"), [
-    ((1.0, 1.0), 0.5, 4), ((1.0, 1.0), 0.25, 2), ((1.0, 1.0), 1.0, 8), ((0.0, 1.0), 0.25, 8), ((1.0, 0.0), 0.5, 0)])
-def test_a_task_of_weight_zero_is_left_out_and_has_no_part_of_the_batch(
-    weights: tuple[float, float], share: float, instances: int, write_recipe: WriteRecipe,
-) -> None:
-    names = ("category", "fine_grained")
-    task = make_task(write_recipe(tasks={name: {"weight": weight} for name, weight in zip(names, weights, strict=True)},
-                                  pairs={"instance_share": share}))
-    assert task.learner.num_instances == instances
-    assert set(task.learner(0)[1]) == {name for name, weight in zip(names, weights, strict=True) if weight}
-
-
-def test_a_batch_depends_on_its_number_and_the_seed_alone(write_recipe: WriteRecipe) -> None:
-    file = write_recipe()
-    first, again, other = make_task(file), make_task(file), make_task(file, "seed=1")
-    other.learner.load_state_dict(first.learner.state_dict())
+def test_descriptors_are_those_of_the_view_that_was_drawn_by_lot(universal_task: FusionTask) -> None:
+    """So that a mirrored sketch meets the mirrored photo."""
+    learner, model = universal_task.learner, universal_task.model
+    batch = learner.sampler.batch(0)
     with torch.no_grad():
-        values = [first.learner(number)[0].item() for number in range(4)]
-        assert again.learner(2)[0].item() == values[2]
-        assert other.learner(2)[0].item() != values[2]
-    assert len(set(values)) == 4
+        seen = learner.see(batch)
+        for side, vectors, rows, views in (("sketches", seen.sketches, batch.sketches, batch.sketch_views),
+                                           ("photos", seen.photos, batch.photos, batch.photo_views)):
+            own, other = (fuse_rows(model, learner._sides[side], rows, which).descriptor
+                          for which in (views, 1 - views))
+            torch.testing.assert_close(vectors.descriptor, own)
+            assert ((vectors.descriptor - other).abs().amax(1) > 1e-5).all()
 
 
-def test_a_handful_of_pairs_is_learned_by_heart(write_recipe: WriteRecipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pairs of step 0 again and again."""
+def test_a_batch_depends_on_its_number_and_the_seed_alone(make_task: MakeTask) -> None:
+    one, other = make_task(), make_task("seed=1")
+    other.learner.load_state_dict(one.learner.state_dict())
+    with torch.no_grad():
+        values = [one.learner(number)[0].item() for number in range(2)]
+        assert one.learner(0)[0].item() == values[0] != values[1]
+        assert other.learner(0)[0].item() != values[0]
+
+
+def test_a_handful_of_pictures_is_learned_by_heart(write_recipe: WriteRecipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The batch of step 0 again and again, by all tasks together."""
     real = FusionLearner.forward
     monkeypatch.setattr(FusionLearner, "forward", lambda self, number: real(self, 0))
-    tasks = {name: {"loss": {"margin": 0.5}} for name in ("category", "fine_grained")}
-    training = {"steps": 20, "lr": 1e-2, "final_lr": 1.0, "warmup": 0}
-    losses = log(train(write_recipe(tasks=tasks, training=training))[0], "loss")
-    assert losses[0] == pytest.approx(1.0, abs=0.1)  # two margins: nothing is told apart yet
-    assert losses[-1] < 0.5 * losses[0]
+    tasks = {name: {"loss": {"margin": 0.5}, "weight": 20.0} for name in ("category", "fine_grained")}
+    training = {"steps": 25, "lr": 1e-2, "final_lr": 1.0, "warmup": 0}
+    output, _ = train(write_recipe(tasks=tasks, training=training))
+    for name in TASKS:
+        losses = log(output, name)
+        assert losses[-1] < 0.7 * losses[0], name
 
+
+# The head of recognition
+
+@pytest.mark.parametrize(("kinds", "names"), [
+    (["drawing"], ("airplane", "cup", "key")), (["sketch"], ("ball", "cup", "house", "key", "wine glass")),
+    (["drawing", "sketch"], ("airplane", "ball", "cup", "house", "key", "wine glass"))])
+def test_the_head_tells_apart_the_classes_of_the_kinds_named(kinds: list[str], names: tuple[str, ...],
+                                                             make_task: MakeTask) -> None:
+    task = make_task(tasks={"recognition": {"kinds": kinds}})
+    assert task.model.heads.recognition is not None
+    assert task.model.heads.recognition.class_names == names
+    classes = task._manifest["classes"]
+    for name, target in zip(classes, task.targets.tolist(), strict=True):
+        assert target == (names.index(name) if name in names else -1)
+
+
+def test_without_recognition_there_is_no_head(make_task: MakeTask) -> None:
+    task = make_task(learn=("category", "segmentation"))
+    assert task.model.heads.recognition is None
+    assert set(task.targets.tolist()) == {-1}
+
+
+def test_sketches_to_recognise_that_are_not_there_are_refused(make_task: MakeTask, fusion_shards: Path) -> None:
+    with pytest.raises(ConfigError, match=r"hold no sketches of the kinds drawing to recognise; name some in data\.mix"
+                                          r", .* or set tasks\.recognition\.weight to 0"):
+        make_task(data={"shards": str(fusion_shards), "mix": {"photo": 1.0, "sketch": 1.0}})
+
+
+def test_the_head_begins_as_the_seed_says_and_the_fusion_as_without_it(make_task: MakeTask) -> None:
+    one, other, plain = make_task(), make_task("seed=1"), make_task(learn=("category",))
+    assert not torch.equal(one.model.heads.recognition.linear.weight, other.model.heads.recognition.linear.weight)
+    assert same(one.model.learned(heads=False), plain.model.learned(heads=False))
+
+
+# Stopping, going on, seeds
 
 def test_interrupted_and_resumed_equals_uninterrupted(write_recipe: WriteRecipe, tmp_path: Path) -> None:
-    file = write_recipe(training={"steps": 4, "accumulate": 2, "checkpoint_every": 2})
+    """All five tasks, and the factors of their balance."""
+    file = write_recipe(tasks={"balance": "uncertainty"},
+                        training={"steps": 2, "accumulate": 2, "checkpoint_every": 2})
     straight, figures = train(file, f"output={tmp_path / 'straight'}")
 
     def interrupt(status: Any) -> None:
-        if status.step == 3:
+        if status.step == 1:
             os.kill(os.getpid(), signal.SIGTERM)
 
     stopped = f"output={tmp_path / 'stopped'}"
     with pytest.raises(KeyboardInterrupt):
         train(file, stopped, on_status=interrupt)
-    assert latest_checkpoint(tmp_path / "stopped") == tmp_path / "stopped" / FOLDER / "step-00000003"
+    assert latest_checkpoint(tmp_path / "stopped") == tmp_path / "stopped" / FOLDER / "step-00000001"
     assert not (tmp_path / "stopped" / "fusion").exists()
     resumed, figures_resumed = train(file, stopped)
     assert same(state(straight), state(resumed))
-    assert same(*(load_file(output / "fusion" / "fusion.safetensors") for output in (straight, resumed)))
-    assert log(straight, "loss") == log(resumed, "loss")
+    assert same(saved(straight), saved(resumed))
+    for name in ("loss", *TASKS):
+        assert log(straight, name) == log(resumed, name)
+        assert len(log(straight, name)) == 2
     assert figures == figures_resumed
+    balance = {name: value for name, value in state(straight).items() if name.startswith("model/objective.")}
+    assert set(balance) == {f"model/objective.log_variances.{name}" for name in TASKS}
+    assert all(value != 0 for value in balance.values())
+    assert not any("objective" in name for name in saved(straight))
 
 
-def test_two_seeds_share_what_was_encoded_and_differ_in_what_they_learn(
-    write_recipe: WriteRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+def test_a_seed_gives_the_same_weights_and_two_share_what_was_encoded(
+    write_recipe: WriteRecipe, make_task: MakeTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     encoded: list[str] = []
     real = module.encode_side
@@ -273,74 +258,136 @@ def test_two_seeds_share_what_was_encoded_and_differ_in_what_they_learn(
         return real(model, corpus, side, *arguments, **options)
 
     monkeypatch.setattr(module, "encode_side", note)
-    file, cache = write_recipe(training={"steps": 2}), f"cache={tmp_path / 'cache'}"
+    file, cache = write_recipe(training={"steps": 1}, views=1), f"cache={tmp_path / 'cache'}"
     one, _ = train(file, cache, f"output={tmp_path / 'one'}")
     assert sorted(encoded) == ["photos", "photos", "sketches", "sketches"]  # training and held-out part
     kept = sorted((tmp_path / "cache").iterdir())
-    other, _ = train(file, cache, f"output={tmp_path / 'other'}", "seed=1")
+    again, other = (train(file, cache, f"output={tmp_path / name}", f"seed={seed}")[0]
+                    for name, seed in (("again", 0), ("other", 1)))
     assert len(encoded) == 4
     assert sorted((tmp_path / "cache").iterdir()) == kept
-    assert not same(*(load_file(output / "fusion" / "fusion.safetensors") for output in (one, other)))
-    make_task(file, cache, f"output={tmp_path / 'more'}", "views=3")
+    assert same(saved(one), saved(again))
+    assert not any(torch.equal(value, saved(other)[name]) for name, value in saved(one).items()
+                   if value.is_floating_point() and value.ndim > 1)
+    make_task(cache, f"output={tmp_path / 'more'}", "views=2")
     assert len(encoded) == 6  # the held-out part is seen in one view, whatever the recipe
 
 
-def test_without_a_place_for_it_the_cache_is_beside_the_output(write_recipe: WriteRecipe, tmp_path: Path) -> None:
-    make_task(write_recipe(cache=""))
+def test_without_a_place_for_it_the_cache_is_beside_the_output(make_task: MakeTask, tmp_path: Path) -> None:
+    make_task(cache="", views=1)
     assert len(list((tmp_path / "run" / "encoded").glob("*.safetensors"))) == 4
 
 
-def test_what_is_saved_loads_as_a_trained_model(write_recipe: WriteRecipe) -> None:
-    output, figures = train(write_recipe(training={"steps": 3}))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        model = SketchFusion.from_pretrained(output / "fusion", device="cpu")
-    assert model.is_trained
-    assert all(torch.isfinite(value).all() for value in model.learned().values())
-    assert {"category_mAP@all", "category_P@100", "instance_Acc@1", "instance_Acc@10",
-            "branch_weight_0"} <= figures.keys()
-    assert all(0 <= value <= 1 for value in figures.values())
-    with Image.open(output / "samples" / "final.png") as sheet:
-        assert sheet.width > sheet.height > 64
+# What is left behind
+
+def test_a_model_of_all_tasks_is_trained_by_the_command_and_does_them(write_recipe: WriteRecipe,
+                                                                      fusion_folders: Path) -> None:
+    recipe = write_recipe(training={"steps": 1})
+    done = CliRunner().invoke(app, ["train", str(recipe), "--device", "cpu", "--json"])
+    assert done.exit_code == 0, done.output
+    printed = json.loads(done.stdout)
+    assert set(printed["metrics"]) == ALWAYS | DENSE | FIGURES["recognition"]
+    assert all(0 <= value <= 1 for value in printed["metrics"].values())
+    model = loaded(Path(printed["output"]))
+    assert model.heads.recognition is not None
+    assert model.heads.recognition.class_names == ("airplane", "cup", "key")
+    sketch = next((fusion_folders / "world").glob("sketch*/cup/*.png"))
+    photo = next((fusion_folders / "world").glob("photo*/cup/*"))
+    (guesses,) = classify(model, sketch)
+    assert {guess.name for guess in guesses} == {"airplane", "cup", "key"}
+    assert sum(guess.probability for guess in guesses) == pytest.approx(1, abs=1e-5)
+    (matches,) = match_points(model, sketch, photo, num_points=5)
+    assert matches.found_px.shape == (5, 2)
+    assert ((matches.found_px >= 0) & (matches.found_px <= 64)).all()
+    (found,) = segment(model, sketch, photo)
+    assert found.mask.shape == (64, 64)
+    assert found.threshold == pytest.approx(printed["metrics"]["threshold"])
+    with Image.open(Path(printed["output"]) / "samples" / "final.png") as sheet:
+        assert sheet.size == (8 * 66, 10 * 66)  # ten sketches, seven photos each
 
 
 def test_what_is_saved_is_the_average(write_recipe: WriteRecipe) -> None:
-    output, _ = train(write_recipe())
-    saved, kept = load_file(output / "fusion" / "fusion.safetensors"), state(output)
+    output, _ = train(write_recipe(training={"steps": 2}))
+    weights, kept = saved(output), state(output)
     parameters = [name.removeprefix("average/") for name in kept if name.startswith("average/")]
-    assert parameters
-    assert all(torch.equal(saved[name], kept[f"average/{name}"]) for name in parameters)
-    assert not any(torch.equal(saved[name], kept[f"model/{name}"]) for name in parameters)
+    assert {name.split(".")[0] for name in parameters} == {"injector", "aggregator", "heads"}
+    assert all(torch.equal(weights[name], kept[f"average/{name}"]) for name in parameters)
+    assert not any(torch.equal(weights[name], kept[f"model/{name}"]) for name in parameters)
 
 
-def test_the_figures_are_those_of_the_saved_model(write_recipe: WriteRecipe) -> None:
-    """Held-out sketches against all held-out photos, two instances of three classes each and one more photo."""
-    file = write_recipe(training={"steps": 3})
-    output, figures = train(file)
-    task = make_task(file)
-    model = SketchFusion.from_pretrained(output / "fusion", device="cpu")
+def test_the_weights_with_the_highest_figure_are_saved(write_recipe: WriteRecipe,
+                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    """Judged before the first step, after each of three, and once more: what was saved, which is step 2."""
+    judged: list[State] = []
+
+    def evaluate(task: FusionTask) -> Metrics:
+        judged.append({name: value.detach().clone() for name, value in task.learner.named_parameters()
+                       if value.requires_grad})
+        return {"segmentation_IoU": (0.1, 0.3, 0.9, 0.2, 0.7)[len(judged) - 1]}
+
+    monkeypatch.setattr(FusionTask, "evaluate", evaluate)
+    training = {"steps": 3, "best": "segmentation_IoU", "evaluate_every": 1}
+    output, figures = train(write_recipe(training=training))
+    assert len(judged) == 5
+    assert same(judged[4], judged[2])
+    assert not any(same(judged[2], judged[step]) for step in (0, 1, 3))
+    weights = saved(output)
+    assert all(torch.equal(weights[name], value) for name, value in judged[2].items())
+    assert figures == {"segmentation_IoU": 0.7}  # that of what was saved
+
+
+def test_the_figures_are_those_of_the_saved_model(write_recipe: WriteRecipe, make_task: MakeTask) -> None:
+    """Held-out sketches against all held-out photos."""
+    output, figures = train(write_recipe(training={"steps": 2}))
+    task, model = make_task(), loaded(output)
     sketches, photos = task.judged["sketches"], task.judged["photos"]
-    assert (len(sketches), len(photos)) == (6, 7)
+    assert [len(side) for side in (sketches, photos)] == [24, 13]
     vectors = []
     for side in (sketches, photos):
         rows = torch.arange(len(side))
         with torch.no_grad():
             vectors.append(model.fuse(*side.take(rows, torch.zeros_like(rows), model)).descriptor)
     found = judge_categories(*vectors, sketches.class_ids, photos.class_ids)
-    assert figures["category_mAP@all"] == pytest.approx(found["mAP@all"].mean().item(), abs=1e-5)
-    scores, hits = vectors[0] @ vectors[1].T, 0
+    assert figures["category_mAP@all"] == pytest.approx(found["mAP@all"].nanmean().item(), abs=1e-5)
+    scores, hits = vectors[0] @ vectors[1].T, []
     for row, instance in enumerate(sketches.instance_ids.tolist()):
-        hits += int(photos.instance_ids[scores[row].argmax()]) == instance
-    assert figures["instance_Acc@1"] == pytest.approx(hits / 6)
+        if instance in photos.instance_ids:
+            hits.append(float(photos.instance_ids[scores[row].argmax()] == instance))
+    assert figures["instance_Acc@1"] == pytest.approx(sum(hits) / len(hits))
+    names = np.array(task._manifest["classes"])[sketches.class_ids.numpy()]
+    head, right = model.heads.recognition, []
+    assert head is not None
+    for row, name in enumerate(names.tolist()):
+        if name in head.class_names:
+            guess = head(vectors[0][row:row + 1]).argmax()
+            right.append(float(head.class_names[int(guess)] == name))
+    assert figures["recognition_Acc@1"] == pytest.approx(sum(right) / len(right))
 
 
-def test_training_and_held_out_part_share_no_instance(write_recipe: WriteRecipe) -> None:
-    task = make_task(write_recipe())
-    for number in range(6):
-        for pairs in (task.learner.sampler.by_class, task.learner.sampler.by_instance):
-            _, rows = pairs(number, 16)
-            seen = set(task.learner._sides["photos"].instance_ids[torch.from_numpy(rows)].tolist())
-            assert not seen & set(task.judged["photos"].instance_ids.tolist())
+# Data and settings
+
+def test_training_and_held_out_part_share_no_instance_and_no_sample(universal_task: FusionTask) -> None:
+    for side in SIDES:
+        train_side, judged = universal_task.learner._sides[side], universal_task.judged[side]
+        for name in ("instance_ids", "sample_ids"):
+            both = set(getattr(train_side, name).tolist()) & set(getattr(judged, name).tolist())
+            assert both <= {-1}, name
+
+
+def test_few_held_out_sketches_still_meet_their_photos(make_task: MakeTask) -> None:
+    judged = make_task(training={"evaluated": 3}).judged
+    samples = set(judged["sketches"].sample_ids.tolist()) - {-1}
+    assert [int((judged["sketches"].kinds == kind).sum()) for kind in range(3)] == [3, 3, 2]
+    assert samples
+    assert samples <= set(judged["photos"].sample_ids.tolist())
+
+
+def test_sketches_of_classes_without_photos_can_be_drawn_on_the_sheet(make_task: MakeTask, tmp_path: Path) -> None:
+    task = make_task(learn=("recognition",))
+    task.judged["photos"] = replace(task.judged["photos"], class_ids=task.judged["photos"].class_ids + 100)
+    task.picture(tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width > 64
 
 
 def test_the_seed_of_the_recipe_decides_how_the_fusion_begins(write_recipe: WriteRecipe) -> None:
@@ -367,36 +414,38 @@ def test_a_saved_folder_gives_its_backbones_and_settings_but_not_its_fusion(writ
     assert not torch.equal(model.aggregator.mixing, given.aggregator.mixing)
 
 
-def test_settings_of_the_model_apply(write_recipe: WriteRecipe) -> None:
-    task = make_task(write_recipe(settings=["diffusion.max_batch=2", "injection.blocks=[]"]))
+def test_settings_of_the_model_apply(make_task: MakeTask) -> None:
+    task = make_task(settings=["diffusion.max_batch=2", "injection.blocks=[]", "heads.segmentation.threshold=0.1"])
     assert (task.model.config.diffusion.max_batch, task.model.config.injection.blocks) == (2, ())
     assert not task.model.uses_patches
+    assert task.model.heads.segmentation.threshold.item() == pytest.approx(0.1)
     loss, _ = task.learner(0)
     loss.backward()
     assert torch.isfinite(loss)
 
 
-def test_a_model_with_nothing_to_learn_is_refused(write_recipe: WriteRecipe) -> None:
-    file = write_recipe(settings=["aggregation.network=false", "injection.convolutions=false"])
+def test_a_threshold_that_shall_not_learn_stays(make_task: MakeTask) -> None:
+    task = make_task(learn=("segmentation",), settings=["heads.segmentation.learned=false"], training={"steps": 2})
+    before = copied(task.model.heads.segmentation)
+    fit(task, task._recipe, task._run)
+    assert same(before, task.model.heads.segmentation.state_dict())
+    assert not list(task.learner.heads.segmentation.parameters())
+
+
+def test_a_model_with_nothing_to_learn_is_refused(make_task: MakeTask) -> None:
     with pytest.raises(ConfigError, match=r"nothing to learn: aggregation\.network and injection\.convolutions"):
-        make_task(file)
+        make_task(settings=["aggregation.network=false", "injection.convolutions=false"])
 
 
-@pytest.mark.parametrize(("changes", "words"), [
-    ({"tasks": {"category": {"weight": 0}, "fine_grained": {"weight": 0}}}, "all tasks have the weight 0"),
-    ({"tasks": {"category": {"wait": 1}}}, r"tasks\.category\.wait is not a setting, did you mean weight"),
-    ({"pairs": {"siblings": 1}}, r"pairs\.siblings"),
-    ({"data": {"mix": {"photo": 1}, "views": {"photo": {"whole": 0.5}}}}, r"set data\.views\.photo\.whole to 1\.0"),
-])
-def test_a_recipe_that_does_not_fit_says_why(changes: dict[str, Any], words: str, write_recipe: WriteRecipe) -> None:
-    with pytest.raises(ConfigError, match=words):
-        make_task(write_recipe(**changes))
+def test_a_model_with_bars_of_other_colours_is_refused(make_task: MakeTask) -> None:
+    with pytest.raises(ConfigError, match=r"leave canvas\.photo_padding and canvas\.sketch_padding alone"):
+        make_task(settings=["canvas.photo_padding=[0,0,0]"])
 
 
-def test_data_without_a_held_out_part_are_refused(write_recipe: WriteRecipe, tmp_path: Path) -> None:
+def test_data_without_a_held_out_part_are_refused(make_task: MakeTask, tmp_path: Path) -> None:
     write_world(tmp_path / "world", categories=["cup"], photos_per_class=1, size=64)
     (tmp_path / "data").mkdir()
     (tmp_path / "world" / "photo").rename(tmp_path / "data" / "caltech101")
     pack(tmp_path / "data", tmp_path / "whole", PackOptions(size=64, held_out=0))
     with pytest.raises(DataError, match="no held-out part of photo"):
-        make_task(write_recipe(data={"shards": str(tmp_path / "whole"), "mix": {"photo": 1.0}}))
+        make_task(data={"shards": str(tmp_path / "whole"), "mix": {"photo": 1.0}})

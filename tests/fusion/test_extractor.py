@@ -283,3 +283,12 @@ def test_presets_with_published_weights_say_what_is_missing() -> None:
     for name in ("sd15-clip-l14", "sd21-clip-l14", "sdxl-clip-l14"):
         with pytest.raises(sketchfusion.SketchFusionError, match="no weights for the diffusion model"):
             SketchFusion.from_config(load_preset(name).extractor)
+
+
+def test_even_ink_is_a_setting_for_sketches_alone(make_tiny: Callable[..., SketchFusion], sketch_file: Path) -> None:
+    plain, even = make_tiny(), make_tiny("canvas.ink=even")
+    faint = Image.open(sketch_file).convert("L").point(lambda value: 255 - (255 - value) // 2)
+    assert even.read(faint, "sketch").pixels.min() < plain.read(faint, "sketch").pixels.min()
+    assert torch.equal(even.read(faint, "sketch").pixels, even.place(faint.convert("RGB"), "sketch").pixels)
+    assert torch.equal(even.read(faint, "photo").pixels, plain.read(faint, "photo").pixels)
+    assert even.fingerprint != plain.fingerprint

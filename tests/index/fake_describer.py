@@ -6,9 +6,11 @@ import itertools
 import time
 
 import torch
+from PIL import Image
 from torch import Tensor
 
-from sketchfusion.canvas import Canvas, Color
+from sketchfusion.canvas import Canvas, Kind, place_on_canvas
+from sketchfusion.config import CanvasConfig
 
 
 class FakeDescriber:
@@ -26,8 +28,8 @@ class FakeDescriber:
     def num_described(self) -> int:
         return sum(self.batches)
 
-    def padding(self, kind: str) -> Color:
-        return (255, 255, 255) if kind == "sketch" else (124, 116, 104)
+    def place(self, image: Image.Image, kind: Kind, size: tuple[int, int] | None = None) -> Canvas:
+        return place_on_canvas(image, self.canvas_size, CanvasConfig(size=48).padding(kind), size=size)
 
     def describe_canvas(self, canvas: Canvas) -> Tensor:
         time.sleep(self.delay_s)

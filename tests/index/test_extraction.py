@@ -17,9 +17,10 @@ from PIL import Image
 from safetensors import safe_open
 from torch import Tensor
 
-from sketchfusion.canvas import Canvas
+from sketchfusion.canvas import Canvas, Kind, read_canvas
 from sketchfusion.errors import ConfigError, ImageError
 from sketchfusion.features import Features
+from sketchfusion.images import Picture
 from sketchfusion.index import extraction
 from sketchfusion.index.extraction import check_out, explain, extract_to_file, list_pictures
 from sketchfusion.index.scan import Failure
@@ -38,8 +39,8 @@ class LargeMaps:
         self.alive: list[int] = []
         self.calls: list[str] = []
 
-    def padding(self, kind: str) -> tuple[int, int, int]:
-        return (0, 0, 0)
+    def read(self, picture: Picture, kind: Kind) -> Canvas:
+        return read_canvas(picture, self.canvas_size, (0, 0, 0))
 
     def features_of(self, canvas: Canvas) -> Features:
         self.calls.append("features")

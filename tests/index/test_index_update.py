@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sketchfusion.canvas import make_canvas
 from sketchfusion.errors import ConfigError, GalleryError
+from sketchfusion.images import as_image
 from sketchfusion.index.gallery import Gallery
 from sketchfusion.index.pipeline import PhotoReader
 from sketchfusion.index.update import Summary, UpdateOptions
@@ -50,7 +50,7 @@ def test_a_first_run_describes_everything_in_batches(tmp_path: Path, photos: Pat
 
 def test_the_stored_descriptor_is_that_of_the_photo_alone(gallery: Gallery, photos: Path, describer: Any) -> None:
     for name in ("a0.jpg", "sub/b4.png"):
-        canvas = make_canvas([photos / name], describer.canvas_size, describer.padding("photo"))
+        canvas = describer.place(as_image(photos / name), "photo")
         stored = gallery.store.get([str(photos / name)])[str(photos / name)].descriptor
         assert np.abs(stored - describer.describe_canvas(canvas)[0].numpy()).max() < 1e-6
 

@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image, ImageFont
+from PIL import Image
 
-from sketchfusion.errors import ConfigError, GalleryError, ImageError
-from sketchfusion.index.contact_sheet import contact_sheet, drawable, save_sheet
+from sketchfusion.errors import ConfigError, GalleryError
+from sketchfusion.index.contact_sheet import contact_sheet
 from sketchfusion.index.export import export
 from sketchfusion.index.gallery import Gallery
 from sketchfusion.index.store import Hit
@@ -105,7 +105,7 @@ def jpeg(color: str) -> bytes:
     return stream.getvalue()
 
 
-def test_the_contact_sheet_shows_query_and_photos(tmp_path: Path) -> None:
+def test_the_contact_sheet_shows_query_and_photos() -> None:
     hits = [Hit(f"/p/a very long file name that does not fit {number}.jpg", 0.9 - number / 10, datetime(2024, 1, 1),
                 "/p", 1, 1) for number in range(7)]
     thumbnails = {hit.path: jpeg("red" if number % 2 else "blue") for number, hit in enumerate(hits)}
@@ -120,30 +120,8 @@ def test_the_contact_sheet_shows_query_and_photos(tmp_path: Path) -> None:
     more = contact_sheet(query, "sketch.png", hits, thumbnails, columns=2)
     assert more.height > sheet.height
     assert contact_sheet(query, "sketch.png", hits[:2], thumbnails).width == more.width < sheet.width
-    save_sheet(sheet, tmp_path / "sheet.png")
-    assert Image.open(tmp_path / "sheet.png").size == sheet.size
 
 
 def test_the_contact_sheet_of_nothing_still_shows_the_query() -> None:
     sheet = contact_sheet(Image.new("RGB", (30, 90), "green"), "odd\nname " * 20, [], {})
     assert (np.asarray(sheet)[..., 1] == 128).sum() > 2000
-
-
-def test_letters_that_the_font_of_the_sheet_lacks() -> None:
-    text = drawable("na\u00efve cafe\u0301 \ufb01n \u2019s \u732b\n\x7f.jpg")
-    assert text == "naive cafe fin \u2019s ???.jpg"
-    font, every = ImageFont.load_default(size=13), "".join(map(chr, range(32, 0x2800)))
-    assert bytes(font.getmask("\u00ef")) == bytes(font.getmask("\uffff"))  # such a box must never be drawn
-    assert [letter for letter in set(drawable(every))
-            if bytes(font.getmask(letter)) == bytes(font.getmask("\uffff"))] == []
-
-
-def test_where_a_contact_sheet_cannot_go(tmp_path: Path) -> None:
-    sheet = Image.new("RGB", (5, 5))
-    with pytest.raises(ConfigError, match="cannot save a contact sheet as"):
-        save_sheet(sheet, tmp_path / "sheet.pdf")
-    with pytest.raises(ConfigError, match="there is no folder"):
-        save_sheet(sheet, tmp_path / "nowhere" / "sheet.png")
-    (tmp_path / "folder.png").mkdir()
-    with pytest.raises(ImageError, match="cannot write"):
-        save_sheet(sheet, tmp_path / "folder.png")

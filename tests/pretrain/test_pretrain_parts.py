@@ -140,8 +140,9 @@ def test_the_plain_view_changes_nothing(shards: Path) -> None:
 def test_flip_mirrors_and_boxes_stay_inside() -> None:
     image = torch.rand(1, 3, 8, 8)
     box = torch.tensor([[4.0, 4.0, 8.0]])
-    shown = augment.show(image, box, torch.zeros(1, 3, 1, 1), flip=torch.tensor([True]))
-    assert torch.allclose(shown, image.flip(3), atol=1e-5)
+    placed = augment.Placement.of(box, 8, flip=torch.tensor([True]))
+    assert torch.allclose(placed.show(image, torch.zeros(1, 3, 1, 1)), image.flip(3), atol=1e-5)
+    assert torch.allclose(placed.move(torch.tensor([[[1.5, 2.5]]]), 8), torch.tensor([[[6.5, 2.5]]]), atol=1e-5)
     content = torch.tensor([[0.0, 2.0, 8.0, 6.0]]).expand(100, -1)
     boxes = augment.photo_boxes(content, 8, ViewConfig(whole=0.0), generator_for("cpu", 1))
     assert (boxes[:, 0] - boxes[:, 2] / 2).min() >= 0

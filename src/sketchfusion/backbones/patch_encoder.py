@@ -21,7 +21,8 @@ from sketchfusion.config import EncoderConfig, digest
 from sketchfusion.errors import ConfigError
 from sketchfusion.features import FeatureInfo
 
-PATTERNS = ("config.json", "preprocessor_config.json", "model*.safetensors", "model.safetensors.index.json")
+PATTERNS = ("config.json", "preprocessor_config.json", "model*.safetensors", "model.safetensors.index.json",
+            "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt")  # the last for ``zero_shot``
 
 Feed = Callable[[Tensor, int], dict[str, Any]]
 

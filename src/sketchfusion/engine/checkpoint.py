@@ -1,7 +1,8 @@
 """Everything a stopped run needs to go on exactly: weights, their average, the optimizer's moments, the step.
 
 One folder per checkpoint, ``step-00001000/`` with ``state.safetensors`` and ``state.json``. It is written beside and
-renamed when complete, so whatever has that name is whole. Nothing is pickled.
+renamed when complete, so whatever has that name is whole. The weights that were best on the held-out part lie in
+``best/``, with their record in the same file, so that the two cannot disagree. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -21,6 +23,7 @@ from sketchfusion.engine.averaging import Average
 from sketchfusion.errors import ConfigError, DataError
 
 FOLDER, STATE, RECORD = "checkpoints", "state.safetensors", "state.json"
+BEST, BEST_RECORD = "best", "best.json"
 KEPT = 2
 
 
@@ -68,8 +71,80 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def remove_checkpoints(output: Path) -> None:
-    """Forget an earlier run."""
+    """Forget an earlier run, its best weights too."""
     shutil.rmtree(output / FOLDER, ignore_errors=True)
+    remove_best(output)
+
+
+def save_best(output: Path, record: dict[str, Any], module: nn.Module) -> None:
+    """Put the learnable weights of a module in the place of the best so far; a crash leaves the old ones.
+
+    Args:
+        record: plain values: ``step``, ``figure`` (its name) and ``value``. ``best.json`` is a copy to be read by eye.
+    """
+    folder = output / BEST
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: value.detach().cpu().contiguous() for name, value in _learnable(module).items()}
+    text = json.dumps(record, indent=1)
+    _replace(folder / STATE, lambda file: save_file(tensors, file, metadata={RECORD: text}))
+    _replace(folder / BEST_RECORD, lambda file: file.write_text(text + "\n", encoding="utf-8"))
+
+
+def read_best(output: Path) -> dict[str, Any] | None:
+    """Record of the best weights so far, as ``save_best`` took it; None if there are none.
+
+    Raises:
+        DataError: damaged.
+    """
+    file = output / BEST / STATE
+    if not file.exists():
+        return None
+    try:
+        with safe_open(file, framework="pt") as opened:
+            record: dict[str, Any] = json.loads(opened.metadata()[RECORD])
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise DataError(f"the best weights {file} are damaged: {error}; delete that file, and others become the best, "
+                        "or start anew with --restart") from None
+    return record
+
+
+@torch.no_grad()
+def load_best(module: nn.Module, output: Path) -> dict[str, Any] | None:
+    """Put the best weights so far into a module, for good.
+
+    Returns:
+        Their record (see ``save_best``); None if there are none, and the module is as it was.
+    Raises:
+        ConfigError: they are of other networks.
+        DataError: damaged.
+    """
+    record = read_best(output)
+    if record is None:
+        return None
+    tensors, learnable = load_file(output / BEST / STATE), _learnable(module)
+    shapes = {name: value.shape for name, value in tensors.items()}
+    if shapes != {name: value.shape for name, value in learnable.items()}:
+        raise ConfigError(f"the best weights in {output / BEST} are of other networks than this recipe's; restore the "
+                          "recipe, or start anew with --restart")
+    for name, value in learnable.items():
+        value.copy_(tensors[name])
+    return record
+
+
+def remove_best(output: Path) -> None:
+    """Forget which weights were best."""
+    shutil.rmtree(output / BEST, ignore_errors=True)
+
+
+def _learnable(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value for name, value in module.named_parameters() if value.requires_grad}
+
+
+def _replace(file: Path, write: Callable[[Path], object]) -> None:
+    """Write a file beside its place, then put it there whole."""
+    building = file.with_name(f".building-{file.name}")
+    write(building)
+    building.replace(file)
 
 
 def collect(module: nn.Module, optimizer: torch.optim.Optimizer, average: Average | None) -> dict[str, Tensor]:

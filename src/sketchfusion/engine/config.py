@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sketchfusion.config import SUFFIXES, Positive, Section, assign, read_settings, validate
 from sketchfusion.data.packed.augment import Share, ViewConfig
@@ -56,6 +56,12 @@ class TrainingConfig(Section):
         compile: "auto" compiles on a GPU where compiling works.
         log_every, sample_every, checkpoint_every: in steps; 0: never.
         evaluated: at most so many held-out pictures of each kind are judged.
+        evaluate_every: in steps; 0: never. Figures of the weights, or of their average if one is kept; no picture.
+        best: a held-out figure, higher is better, such as "category_mAP@all": of the evaluated weights those with the
+            highest are kept, the last step's among them. Empty: none are.
+        gradient_checkpointing: compute the frozen networks' blocks again on the way back instead of keeping them:
+            slower, far less memory.
+        tensorboard: write the numbers of the log for TensorBoard too.
     """
 
     steps: Positive = 10_000
@@ -76,6 +82,17 @@ class TrainingConfig(Section):
     sample_every: Annotated[int, Field(ge=0)] = 1000
     checkpoint_every: Annotated[int, Field(ge=0)] = 1000
     evaluated: Positive = 1024
+    evaluate_every: Annotated[int, Field(ge=0)] = 0
+    best: str = ""
+    gradient_checkpointing: bool = False
+    tensorboard: bool = False
+
+    @model_validator(mode="after")
+    def _best_is_looked_for(self) -> Self:
+        if self.best and not self.evaluate_every:
+            raise ValueError(f"best is {self.best}, but evaluate_every is 0; set the steps between evaluations too, or "
+                             "leave both out")
+        return self
 
 
 class Recipe(Section):

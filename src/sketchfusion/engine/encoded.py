@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +40,9 @@ class EncodedSide:
         content: (N, 4) boxes of the pictures on their canvases.
         class_ids, instance_ids, kinds: (N,) long; ``kinds`` counts those of the side in ``SIDES``.
         rows: (N,) long, place of the picture among those of its kind in the corpus.
+        theta: (V, N, 2, 3), how each view was placed; see ``augment.Placement``.
+        sample_ids, mask_ids: (N,) long; keypoints: (N, K, 4); masks: (M, S, S) bool; see ``corpus.PictureSet``.
+        images: (N, 3, S, S) uint8, the first view, where it was to be kept; otherwise (0, 3, S, S).
     """
 
     latents: Tensor
@@ -49,6 +52,12 @@ class EncodedSide:
     instance_ids: Tensor
     kinds: Tensor
     rows: Tensor
+    theta: Tensor
+    sample_ids: Tensor
+    mask_ids: Tensor
+    keypoints: Tensor
+    masks: Tensor
+    images: Tensor
 
     def __len__(self) -> int:
         return len(self.class_ids)
@@ -65,36 +74,45 @@ class EncodedSide:
     def labels(self, weights: Mapping[str, float], side: str) -> Labels:
         """For the sampler; ``weights`` by kind."""
         by_kind = np.array([weights.get(kind, 1.0) for kind in SIDES[side]])
-        return Labels(self.class_ids.cpu().numpy(), self.instance_ids.cpu().numpy(), by_kind[self.kinds.cpu().numpy()])
+        return Labels(self.class_ids.numpy(), self.instance_ids.numpy(), self.sample_ids.numpy(),
+                      by_kind[self.kinds.numpy()])
 
 
 @torch.no_grad()
 def encode_side(model: SketchFusion, corpus: Corpus, side: str, views: Mapping[str, ViewConfig], *, num_views: int,
-                seed: int, most: int = 0, on_progress: Progress | None = None) -> EncodedSide:
-    """Encode every picture of a side, or ``most`` of each kind, evenly spread.
+                seed: int, most: int = 0, samples: Tensor | None = None,
+                keep_images: bool = False, on_progress: Progress | None = None) -> EncodedSide:
+    """Encode every picture of a side, or ``most`` of each kind, evenly spread, and all of these samples.
 
     Args:
         side: "sketches" or "photos".
         views: kind -> augmentation.
         num_views: of each picture; every other one is mirrored, unless the augmentation does not mirror.
+        samples: ids of photos and sketches that belong together.
+        keep_images: to look at them later.
     Raises:
         ConfigError: the corpus holds no picture of this side.
     """
     found = [(number, kind) for number, kind in enumerate(SIDES[side]) if kind in corpus.sets]
     if not found:
         raise ConfigError(f"the data hold no {side} ({', '.join(SIDES[side])}); name some in data.mix")
-    chosen = {kind: _chosen(corpus.sets[kind], most) for _, kind in found}
+    chosen = {kind: _chosen(corpus.sets[kind], most, samples) for _, kind in found}
     total, done = num_views * sum(map(len, chosen.values())), 0
-    latents, patches = [], []
+    latents, patches, theta = [], [], []
+    kept = [torch.zeros(0, 3, model.canvas_size, model.canvas_size, dtype=torch.uint8)]
     for view in range(num_views):
         for _, kind in found:
             shown = views[kind].model_copy(update={"flip": float(view % 2) if views[kind].flip else 0.0})
             for index, part in enumerate(chosen[kind].split(CHUNK)):
-                images = corpus.sets[kind].render(part, shown, generator_for(part.device, seed, kind, view, index))
+                items, key = corpus.sets[kind], (seed, kind, view, index)
+                images = items.render(part, shown, generator_for(part.device, *key))
+                theta.append(items.place(part, shown, generator_for(part.device, *key)).theta.cpu())
                 encoded = model.encode(images, keys=[str(row) for row in part.tolist()], always_patches=True)
                 assert encoded.patch_features is not None
                 latents.append(encoded.latents.half().cpu())
                 patches.append(encoded.patch_features.half().cpu())
+                if keep_images and not view:
+                    kept.append((images * 255).round().to(torch.uint8).cpu())
                 done += len(part)
                 if on_progress:
                     on_progress(done, total)
@@ -106,13 +124,19 @@ def encode_side(model: SketchFusion, corpus: Corpus, side: str, views: Mapping[s
         torch.cat([items.class_ids[rows] for _, items, rows in sets]).cpu(),
         torch.cat([items.instance_ids[rows] for _, items, rows in sets]).cpu(),
         torch.cat([torch.full((len(rows),), number) for number, _, rows in sets]),
-        torch.cat([rows for _, _, rows in sets]).cpu())
+        torch.cat([rows for _, _, rows in sets]).cpu(),
+        torch.cat(theta).unflatten(0, (num_views, -1)),
+        torch.cat([items.sample_ids[rows] for _, items, rows in sets]).cpu(),
+        torch.cat([items.mask_ids[rows] for _, items, rows in sets]).cpu(),
+        torch.cat([items.keypoints[rows] for _, items, rows in sets]).cpu(),
+        corpus.masks.cpu(),
+        torch.cat(kept))
 
 
 def cached_side(folder: Path, key: object, make: Callable[[], EncodedSide]) -> EncodedSide:
     """The side from the cache, or made and put there; ``key`` is plain data that tells everything that shapes it."""
     file = folder / f"{digest(key)}.safetensors"
-    names = ("latents", "patch_features", "content", "class_ids", "instance_ids", "kinds", "rows")
+    names = [field.name for field in fields(EncodedSide)]
     if file.is_file():
         try:
             kept = load_file(file)
@@ -132,15 +156,19 @@ def cached_side(folder: Path, key: object, make: Callable[[], EncodedSide]) -> E
 def encoding_identity(model: SketchFusion) -> dict[str, object]:
     """What of an extractor shapes its latents and patch features: frozen weights, canvas, sampling of the VAE."""
     return {"encoder": model.encoder.identity, "diffusion": model.diffusion.identity,
-            "canvas": model.config.canvas.model_dump(mode="json"),
+            "canvas": model.config.canvas.model_dump(mode="json", exclude={"ink"}),  # packed drawings are dark
             "latents": bool(model.config.aggregation.unet_taps),
             "settings": [model.config.encoder.model_dump(mode="json", exclude={"source"}),
                          model.config.diffusion.vae_sampling, list(model.config.diffusion.value_range),
                          model.config.diffusion.seed], "dtype": str(model.dtype)}
 
 
-def _chosen(items: ItemSet, most: int) -> Tensor:
-    return spread(items, most or len(items.class_ids))
+def _chosen(items: ItemSet, most: int, samples: Tensor | None) -> Tensor:
+    rows = spread(items, most or len(items.class_ids))
+    if samples is None:
+        return rows
+    wanted = torch.isin(items.sample_ids, samples.to(rows.device)) & (items.sample_ids >= 0)
+    return torch.cat([rows, torch.nonzero(wanted).flatten()]).unique()
 
 
 def _content(items: ItemSet, rows: Tensor, side: int) -> Tensor:

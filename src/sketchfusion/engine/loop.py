@@ -12,7 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +23,8 @@ from sketchfusion.config import digest
 from sketchfusion.engine import checkpoint
 from sketchfusion.engine.averaging import Average
 from sketchfusion.engine.config import Recipe, TrainingConfig
+from sketchfusion.engine.memory import peak_memory_bytes
+from sketchfusion.engine.tracking import NoTracker, Tracker, remove_tracked
 from sketchfusion.errors import ConfigError, SketchFusionError
 
 LOG, RECIPE_FILE = "log.jsonl", "recipe.json"
@@ -67,6 +69,7 @@ class Run:
         started: ``time.monotonic()`` when the command began: the time limit counts from there.
         on_status: called at every log line.
         resume: go on from the latest checkpoint if there is one; otherwise checkpoints are removed.
+        tracker: gets every number that is logged.
     """
 
     output: Path
@@ -74,6 +77,7 @@ class Run:
     started: float
     on_status: Callable[[Status], None] | None = None
     resume: bool = True
+    tracker: Tracker = field(default_factory=NoTracker)
 
 
 def learning_rate(config: TrainingConfig, step: int, share: float) -> float:
@@ -95,9 +99,12 @@ def make_optimizer(module: nn.Module, config: TrainingConfig) -> torch.optim.Opt
 def fit(task: Task, recipe: Recipe, run: Run) -> tuple[int, Average | None]:
     """Train to the end, or to the time limit; returns the steps done and the average of the weights, if one is kept.
 
+    With ``best`` set, the weights that were best on the held-out part lie in the output folder; what is returned, and
+    what the module holds, is how the run ended. ``checkpoint.load_best`` puts them into the module.
+
     Raises:
         KeyboardInterrupt: stopped by SIGINT or SIGTERM; a checkpoint was written.
-        ConfigError: the checkpoint in the output folder is of another recipe.
+        ConfigError: the checkpoint in the output folder is of another recipe, or ``best`` is no figure of the task.
         SketchFusionError: the loss is not a number any more.
     """
     config, module = recipe.training, task.learner
@@ -106,7 +113,9 @@ def fit(task: Task, recipe: Recipe, run: Run) -> tuple[int, Average | None]:
     step, earlier = _begin(recipe, run, module, optimizer, average)
     wrapped = run.accelerator.prepare_model(module)
     meter = Meter(run, config, earlier)
-    saved = step
+    saved, judged = step, -1
+    if config.best and not step:
+        _check_figure(task, run, config)
     with stop_signals() as stopped:
         while True:
             share, stop = agree(run.accelerator, meter.share(step), bool(stopped))
@@ -120,17 +129,25 @@ def fit(task: Task, recipe: Recipe, run: Run) -> tuple[int, Average | None]:
             step += 1
             if step % config.log_every == 0 or step == config.steps:
                 meter.log(step, optimizer.param_groups[0]["lr"])
-            if config.checkpoint_every and step % config.checkpoint_every == 0:
+            looked, shown = is_due(config.evaluate_every, step), is_due(config.sample_every, step)
+            if looked or shown:  # before the checkpoint, so that what a run goes on from has been judged
+                _judge(task, run, config, step, average, choose=looked, picture=shown)
+                judged = step if looked else judged
+            if is_due(config.checkpoint_every, step):
                 _checkpoint(run, recipe, step, meter.elapsed, checkpoint.collect(module, optimizer, average))
                 saved = step
-            if config.sample_every and step % config.sample_every == 0 and run.accelerator.is_main_process:
-                with average.applied() if average else nullcontext():
-                    report(task, run, step)
     if step > saved:
         _checkpoint(run, recipe, step, meter.elapsed, checkpoint.collect(module, optimizer, average))
     if stop:
         raise KeyboardInterrupt
+    if config.best and judged < step:
+        _judge(task, run, config, step, average, choose=True, picture=False)
     return step, average
+
+
+def is_due(every: int, step: int) -> bool:
+    """Whether something that is done every so many steps (0: never) is done after this one."""
+    return every > 0 and step % every == 0
 
 
 def agree(accelerator: Any, share: float, stop: bool) -> tuple[float, bool]:
@@ -144,21 +161,79 @@ def agree(accelerator: Any, share: float, stop: bool) -> tuple[float, bool]:
 
 def report(task: Task, run: Run, step: int, name: str = "") -> Metrics:
     """Evaluate, write a sample picture, and log the figures."""
-    task.learner.eval()
-    with torch.no_grad():
-        metrics = task.evaluate()
-        (run.output / "samples").mkdir(exist_ok=True)
+    metrics = evaluate(task, run, step)
+    (run.output / "samples").mkdir(exist_ok=True)
+    with _looking(task.learner):
         task.picture(run.output / "samples" / f"{name or f'step-{step:08d}'}.png")
-    task.learner.train()
-    write_log(run, {"event": "evaluation", "step": step, **{key: round(value, 5) for key, value in metrics.items()}})
     return metrics
 
 
+def evaluate(task: Task, run: Run, step: int) -> Metrics:
+    """The held-out figures of the weights as they are, logged."""
+    with _looking(task.learner):
+        metrics = task.evaluate()
+    write_log(run, {"event": "evaluation", "step": step, **{key: round(value, 5) for key, value in metrics.items()},
+                    "peak_memory_mb": peak_memory_mb(run)})
+    return metrics
+
+
+@contextmanager
+def _looking(learner: nn.Module) -> Iterator[None]:
+    """Without dropout and gradients inside."""
+    learner.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        learner.train()
+
+
 def write_log(run: Run, line: dict[str, Any]) -> None:
-    """One line of JSON at the end of the log; the first process alone writes."""
+    """One line of JSON at the end of the log, its numbers to the tracker; the first process alone writes."""
     if run.accelerator.is_main_process:
         with (run.output / LOG).open("a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\n")
+        numbers = {name: value for name, value in line.items() if name != "step" and isinstance(value, (int, float))}
+        run.tracker.scalars(line.get("step", 0), numbers)
+
+
+def peak_memory_mb(run: Run) -> float:
+    """Largest memory of this process until now in megabytes (10**6 bytes); see ``memory.peak_memory_bytes``."""
+    return round(peak_memory_bytes(run.accelerator.device) / 1e6, 1)
+
+
+def _check_figure(task: Task, run: Run, config: TrainingConfig) -> None:
+    """Evaluate before the first step: a misspelt figure shows at once, and the log has what there was to gain from."""
+    if run.accelerator.is_main_process:
+        _figure(evaluate(task, run, 0), config)
+    run.accelerator.wait_for_everyone()
+
+
+def _judge(task: Task, run: Run, config: TrainingConfig, step: int, average: Average | None, *, choose: bool,
+           picture: bool) -> None:
+    """Evaluate the weights, or their average; with ``choose`` keep them if they are the best so far."""
+    if run.accelerator.is_main_process:
+        with average.applied() if average else nullcontext():
+            metrics = (report if picture else evaluate)(task, run, step)
+            if choose and config.best:
+                _keep_best(task, run, config, step, _figure(metrics, config))
+    run.accelerator.wait_for_everyone()
+
+
+def _figure(metrics: Metrics, config: TrainingConfig) -> float:
+    """The figure that decides. Raises ConfigError: there is none of that name."""
+    if config.best not in metrics:
+        raise ConfigError(f"training.best is {config.best!r}, which is no held-out figure of this recipe; expected one "
+                          f"of {', '.join(sorted(metrics))}")
+    return metrics[config.best]
+
+
+def _keep_best(task: Task, run: Run, config: TrainingConfig, step: int, value: float) -> None:
+    before = checkpoint.read_best(run.output)
+    if math.isnan(value) or (before is not None and value <= before["value"]):
+        return
+    checkpoint.save_best(run.output, {"step": step, "figure": config.best, "value": value}, task.learner)
+    write_log(run, {"event": "best", "step": step, f"best_{config.best}": round(value, 5)})
 
 
 def _begin(recipe: Recipe, run: Run, module: nn.Module, optimizer: torch.optim.Optimizer,
@@ -167,12 +242,15 @@ def _begin(recipe: Recipe, run: Run, module: nn.Module, optimizer: torch.optim.O
     run.output.mkdir(parents=True, exist_ok=True)
     if not run.resume and run.accelerator.is_main_process:
         checkpoint.remove_checkpoints(run.output)
+        remove_tracked(run.output)
         (run.output / LOG).unlink(missing_ok=True)
     run.accelerator.wait_for_everyone()
     latest = checkpoint.latest_checkpoint(run.output)
     facts = {"device": str(run.accelerator.device), "processes": run.accelerator.num_processes,
              "torch": torch.__version__, "parameters": sum(value.numel() for value in module.parameters())}
     if latest is None:
+        if run.accelerator.is_main_process:
+            checkpoint.remove_best(run.output)  # of a run that had no checkpoint yet
         write_log(run, {"event": "start", "recipe": recipe.model_dump(mode="json"), **facts})
         (run.output / RECIPE_FILE).write_text(recipe.model_dump_json(indent=1), encoding="utf-8")
         return 0, 0.0
@@ -181,13 +259,23 @@ def _begin(recipe: Recipe, run: Run, module: nn.Module, optimizer: torch.optim.O
         raise ConfigError(f"the checkpoint in {run.output} was made by another recipe, so it cannot be resumed with "
                           f"this one; compare {RECIPE_FILE} there, or start anew with --restart")
     checkpoint.restore(state, module, optimizer, average)
+    if run.accelerator.is_main_process:
+        _forget_others(run, recipe.training.best)
     write_log(run, {"event": "resume", "step": record["step"], **facts})
     return int(record["step"]), float(record["elapsed_s"])
 
 
+def _forget_others(run: Run, figure: str) -> None:
+    """Remove the best weights by another figure: the two do not compare."""
+    kept = checkpoint.read_best(run.output)
+    if kept is not None and kept["figure"] != figure:
+        checkpoint.remove_best(run.output)
+
+
 def recipe_digest(recipe: Recipe) -> str:
     """Hash of what shapes the weights: how often a run logs or how long it may take does not count."""
-    free = {"max_minutes", "reserve_minutes", "log_every", "sample_every", "checkpoint_every", "compile", "evaluated"}
+    free = {"max_minutes", "reserve_minutes", "log_every", "sample_every", "checkpoint_every", "compile", "evaluated",
+            "evaluate_every", "best", "gradient_checkpointing", "tensorboard"}
     return digest(recipe.model_dump(mode="json", exclude={"title": True, "output": True, "export": True, "cache": True,
                                                           "sampling": True, "training": free}))
 
@@ -256,7 +344,8 @@ class Meter:
         if self._config.max_minutes:
             left = min(left, max(self._limit - self.elapsed, 0.0))
         write_log(self._run, {"step": step, **{name: round(value, 6) for name, value in means.items()}, "lr": rate,
-                              "images_per_s": round(speed, 1), "elapsed_s": round(self.elapsed, 1)})
+                              "images_per_s": round(speed, 1), "elapsed_s": round(self.elapsed, 1),
+                              "peak_memory_mb": peak_memory_mb(self._run)})
         if not math.isfinite(means["loss"]):
             raise SketchFusionError(f"the loss is {means['loss']} at step {step}; lower training.lr, or lengthen "
                                     "training.warmup, and run again: it goes on from the last checkpoint")

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sketchfusion.canvas import Kind, make_canvas
+from sketchfusion.canvas import Canvas, Kind
 from sketchfusion.config import DescriptorConfig
 from sketchfusion.data.pacs import PacsFolder
 from sketchfusion.engine.baselines import baseline_vectors
@@ -38,7 +38,7 @@ def describe_all(model: SketchFusion, files: Sequence[Path], kind: Kind, *, base
     """
     found: dict[str, list[Tensor]] = {}
     for start in range(0, len(files), BATCH):
-        canvas = make_canvas(files[start:start + BATCH], model.canvas_size, model.padding(kind))
+        canvas = Canvas.stack([model.read(file, kind) for file in files[start:start + BATCH]])
         with torch.no_grad():
             encoded = model.encode(canvas.images_01)
             vectors = {"fused": model.fuse(encoded, canvas.content).descriptor.cpu()}

@@ -28,11 +28,13 @@ class Labels:
 
     Attributes:
         classes, instances: (N,).
+        samples: (N,), what a photo and the sketches of exactly this photo share; -1: none.
         weights: (N,) positive, how likely a picture is to be picked among those of its class or instance.
     """
 
     classes: Rows
     instances: Rows
+    samples: Rows
     weights: npt.NDArray[np.float64]
 
 
@@ -73,6 +75,9 @@ class PairSampler:
         self.classes = np.intersect1d(sketches.classes, photos.classes)
         self.instances = np.intersect1d(sketches.instances, photos.instances)
         smaller = np.minimum(*(groups.counts(self.classes) for groups in self._by_class)).astype(np.float64)
+        self._samples = np.where(np.isin(sketches.samples, photos.samples), sketches.samples, -1)
+        self._photo_of = photo_rows(photos.samples)
+        self._sketches = Groups(sketches.classes, sketches.weights)
         self._class_odds = smaller ** (1 - balance) / (smaller ** (1 - balance)).sum()
         class_of = dict(zip(photos.instances.tolist(), photos.classes.tolist(), strict=True))
         self._families = families(self.instances, np.array([class_of[name] for name in self.instances.tolist()]),
@@ -95,7 +100,10 @@ class PairSampler:
         return sketches.pick(picked, rng), photos.pick(picked, rng)
 
     def by_instance(self, number: int, count: int) -> tuple[Rows, Rows]:
-        """(count,) sketches and photos of step ``number``: each pair of one thing, siblings beside each other."""
+        """(count,) sketches and photos of step ``number``: each pair of one thing, siblings beside each other.
+
+        A sketch of a sample gets exactly the photo that it was drawn of.
+        """
         rng = numpy_generator(self._seed, "instance pairs", number)
         picked: list[Rows] = []
         missing = count
@@ -105,7 +113,22 @@ class PairSampler:
             missing -= len(picked[-1])
         names = np.concatenate(picked)[:count] if picked else np.empty(0, np.int64)
         sketches, photos = self._by_instance
-        return sketches.pick(names, rng), photos.pick(names, rng)
+        drawn, shown = sketches.pick(names, rng), photos.pick(names, rng)
+        samples = self._samples[drawn]
+        return drawn, np.where(samples >= 0, self._photo_of[samples], shown)
+
+    def sketches_alone(self, number: int, count: int, names: Rows) -> Rows:
+        """(count,) sketches of step ``number``, each of one of the classes ``names``, all classes equally often."""
+        rng = numpy_generator(self._seed, "sketches alone", number)
+        return self._sketches.pick(rng.choice(names, size=count), rng)
+
+
+def photo_rows(samples: Rows) -> Rows:
+    """(largest sample + 2,) row of each sample's photo; the last stands for "no sample"."""
+    rows = np.full(int(samples.max(initial=-1)) + 2, -1, np.int64)
+    known = np.flatnonzero(samples >= 0)
+    rows[samples[known]] = known
+    return rows
 
 
 def families(instances: Rows, classes: Rows, siblings: int) -> list[Rows]:

@@ -14,6 +14,7 @@ from sketchfusion.backbones.loading import StockModel, load_diffuser, load_trans
 from sketchfusion.backbones.random_weights import build_part
 from sketchfusion.engine.config import ExportConfig, Recipe
 from sketchfusion.engine.loop import Run, Status
+from sketchfusion.engine.tracking import open_tracker
 from sketchfusion.errors import ConfigError, DeviceError
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
@@ -24,12 +25,13 @@ def open_run(recipe: Recipe, *, device: str = "auto", resume: bool = True,
     """A run of a recipe on a device.
 
     Raises:
-        ConfigError: the accelerate library is missing.
+        ConfigError: the accelerate library is missing, or tensorboard is wanted and missing.
         DeviceError: no such device.
     """
     started = time.monotonic()
-    return Run(Path(recipe.output).expanduser(), make_accelerator(device, recipe.training.precision), started,
-               on_status, resume)
+    output = Path(recipe.output).expanduser()
+    tracker = open_tracker(recipe.training, output)
+    return Run(output, make_accelerator(device, recipe.training.precision), started, on_status, resume, tracker)
 
 
 def make_accelerator(device: str, precision: str) -> Any:

@@ -30,13 +30,15 @@ from sketchfusion.config import (
     validate,
 )
 from sketchfusion.errors import ConfigError, DeviceError, WeightsUnavailable
+from sketchfusion.fusion.heads import Heads
 
 if TYPE_CHECKING:
     from sketchfusion.fusion.extractor import SketchFusion
 
     Model = TypeVar("Model", bound=SketchFusion)
 
-FORMAT = 1  # raised when the same settings and weights would give other features
+FORMAT = 2  # of the folder
+FEATURES = 1  # raised when the same settings and weights would give other features
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "fusion.safetensors"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 REPEATED = ("ResnetBlock2D", "Transformer2DModel", "CLIPEncoderLayer", "SiglipEncoderLayer", "Siglip2EncoderLayer",
@@ -51,7 +53,7 @@ def save(model: SketchFusion, folder: Path) -> Path:
     """Write a folder that ``load`` takes; files are replaced whole, so that a crash leaves the old ones."""
     folder.mkdir(parents=True, exist_ok=True)
     record = {"format": FORMAT, "name": model.name, "is_trained": model.is_trained,
-              "extractor": model.config.model_dump(mode="json"),
+              "extractor": model.config.model_dump(mode="json"), "heads": model.heads.record(),
               "backbones": {"encoder": model.encoder.identity, "diffusion": model.diffusion.identity}}
     tensors = {name: value.detach().contiguous().cpu() for name, value in model.learned().items()}
     _replace(folder / WEIGHTS_FILE, lambda path: save_file(tensors, path))
@@ -102,6 +104,7 @@ def _load_learned(built: SketchFusion, folder: Path, record: dict[str, Any]) -> 
             raise WeightsUnavailable(f"{folder} was trained with another {part} backbone (weights {identity}) than the "
                                      f"one found here (weights {found[part]}); put the right weights where its "
                                      f"{CONFIG_FILE} says, or train the fusion again")
+    built.heads = Heads(built.config.heads, built.descriptor_size, record["heads"]["class_names"])
     try:
         tensors = load_file(folder / WEIGHTS_FILE)
     except (OSError, SafetensorError) as error:
@@ -156,9 +159,9 @@ def choose_device(device: str) -> torch.device:
 
 
 def learned_digest(model: SketchFusion) -> str:
-    """Hash of the learned tensors; the same on every device and in every number format that ``place`` rounds to."""
+    """Hash of the learned tensors that shape features; the same on every device and in the formats of ``place``."""
     state = hashlib.blake2b(digest_size=8)
-    for name, value in sorted(model.learned().items()):
+    for name, value in sorted(model.learned(heads=False).items()):
         state.update(name.encode())
         state.update(value.detach().float().cpu().contiguous().numpy().tobytes())
     found = state.hexdigest()
@@ -170,8 +173,10 @@ def _read_record(folder: Path) -> dict[str, Any]:
         record: dict[str, Any] = json.loads((folder / CONFIG_FILE).read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read {folder / CONFIG_FILE}: {error}") from None
-    sections = [record.get("extractor"), record.get("backbones")] if isinstance(record, dict) else [None]
-    if not all(isinstance(section, dict) for section in sections) or record.get("format") != FORMAT:
+    parts = ("extractor", "backbones", "heads")
+    sections = [record.get(part) for part in parts] if isinstance(record, dict) else [None]
+    if not all(isinstance(section, dict) for section in sections) or record.get("format") != FORMAT \
+            or not isinstance(record["heads"].get("class_names"), list):
         raise ConfigError(f"{folder / CONFIG_FILE} is not a saved SketchFusion of format {FORMAT}; "
                           f"for a preset give its name, e.g. {DEFAULT_PRESET!r}")
     return record

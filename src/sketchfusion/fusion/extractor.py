@@ -14,18 +14,20 @@ from pathlib import Path
 from typing import Self
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from sketchfusion.backbones.base import DenoisingBackbone, PatchEncoder, checkpoint_blocks
 from sketchfusion.backbones.build import build_backbones
 from sketchfusion.backbones.noise import content_keys
-from sketchfusion.canvas import Canvas, Color, Kind, make_canvas
+from sketchfusion.canvas import Canvas, Color, Kind, even_ink, place_on_canvas, read_canvas
 from sketchfusion.config import PATCHES, ExtractorConfig, digest
 from sketchfusion.errors import ConfigError
 from sketchfusion.features import Encoded, FeaturePyramid, Features
 from sketchfusion.fusion import checkpoint
 from sketchfusion.fusion.aggregation import AggregationNetwork
 from sketchfusion.fusion.descriptor import content_mask, pool
+from sketchfusion.fusion.heads import Heads
 from sketchfusion.fusion.injection import FeatureInjector
 from sketchfusion.images import Picture, as_image, each_picture
 from sketchfusion.sketches import on_paper, read_sketch
@@ -104,13 +106,13 @@ class SketchFusion(nn.Module):
         Raises:
             ImageError: a picture cannot be read, a sketch is blank, or there is none.
         """
-        parts = [self.features_of(canvas) for canvas in self._canvases(pictures, kind, batch_size)]
+        parts = [self.features_of(canvas) for canvas in self.canvases(pictures, kind, batch_size)]
         return Features(torch.cat([part.feature_map for part in parts]), torch.cat([part.descriptor for part in parts]))
 
     @torch.no_grad()
     def describe(self, pictures: Iterable[Picture] | Picture, *, kind: Kind = "photo", batch_size: int = 8) -> Tensor:
         """Descriptors alone, (B, D) float32 of unit length on the CPU; arguments as in ``features``."""
-        return torch.cat([self.describe_canvas(canvas) for canvas in self._canvases(pictures, kind, batch_size)])
+        return torch.cat([self.describe_canvas(canvas) for canvas in self.canvases(pictures, kind, batch_size)])
 
     @torch.no_grad()
     def features_of(self, canvas: Canvas) -> Features:
@@ -153,7 +155,7 @@ class SketchFusion(nn.Module):
     @property
     def fingerprint(self) -> str:
         """Identity of everything that shapes a feature: settings, frozen weights and learned weights."""
-        return digest([checkpoint.FORMAT, self.config.shaping(), self.encoder.identity, self.diffusion.identity,
+        return digest([checkpoint.FEATURES, self.config.shaping(), self.encoder.identity, self.diffusion.identity,
                        checkpoint.learned_digest(self)])
 
     @property
@@ -181,23 +183,41 @@ class SketchFusion(nn.Module):
         """Number format of the backbones."""
         return next(self.encoder.parameters()).dtype
 
+    def place(self, image: Image.Image, kind: Kind, size: tuple[int, int] | None = None) -> Canvas:
+        """An RGB picture on this model's canvas.
+
+        Args:
+            size: (height, width) of the upright original, where ``image`` was decoded at a smaller one.
+        """
+        return self._inked(place_on_canvas(image, self.canvas_size, self.padding(kind), size=size), kind)
+
+    def read(self, picture: Picture, kind: Kind) -> Canvas:
+        """One picture of any form on this model's canvas; arguments and errors as ``features``."""
+        return self._inked(read_canvas(as_kind(picture, kind), self.canvas_size, self.padding(kind)), kind)
+
     def padding(self, kind: Kind) -> Color:
         """Colour of the bars beside a photo or sketch."""
         return self.config.canvas.padding(kind)
 
-    def learned(self) -> dict[str, Tensor]:
-        """Name -> tensor of everything that training changes."""
-        learned = ("injector.", "aggregator.")
+    def learned(self, *, heads: bool = True) -> dict[str, Tensor]:
+        """Name -> tensor of everything that training changes; without the heads, all of it that shapes features."""
+        learned = ("injector.", "aggregator.", "heads.") if heads else ("injector.", "aggregator.")
         return {name: value for name, value in self.state_dict().items() if name.startswith(learned)}
 
-    def learn_anew(self, seed: int) -> None:
-        """Injection and aggregation as they are before any training, on the CPU; their random numbers by this seed."""
+    def learn_anew(self, seed: int, class_names: Sequence[str] = ()) -> None:
+        """Everything learned as it is before any training, on the CPU.
+
+        Args:
+            seed: of the random numbers.
+            class_names: what the recognition head tells apart; none: there is no such head.
+        """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             blocks, config, patches = self.diffusion.blocks, self.config, self.encoder.patch_info
             self.injector = FeatureInjector(config.injection, patches.channels, blocks)
             self.aggregator = AggregationNetwork(config.aggregation, {**blocks, PATCHES: patches},
                                                  len(self.diffusion.timesteps))
+            self.heads = Heads(config.heads, self.descriptor_size, class_names)
         self.is_trained = False
 
     def enable_gradient_checkpointing(self) -> None:
@@ -216,12 +236,16 @@ class SketchFusion(nn.Module):
         others = tuple(override for override in self.overrides if not override.startswith("diffusion.prompt="))
         self.overrides = (*others, f"diffusion.prompt={json.dumps(prompt)}")
 
-    def _canvases(self, pictures: Iterable[Picture] | Picture, kind: Kind, batch_size: int) -> Iterator[Canvas]:
+    def canvases(self, pictures: Iterable[Picture] | Picture, kind: Kind, batch_size: int = 8) -> Iterator[Canvas]:
+        """Batches of pictures on this model's canvas, read as they are needed; arguments and errors as ``features``."""
         if batch_size < 1:
             raise ConfigError(f"batch_size must be at least 1, got {batch_size}")
-        remaining = (as_kind(picture, kind) for picture in each_picture(pictures))
+        remaining = iter(each_picture(pictures))
         while batch := list(islice(remaining, batch_size)):
-            yield make_canvas(batch, self.canvas_size, self.padding(kind))
+            yield Canvas.stack([self.read(picture, kind) for picture in batch])
+
+    def _inked(self, canvas: Canvas, kind: Kind) -> Canvas:
+        return even_ink(canvas) if kind == "sketch" and self.config.canvas.ink == "even" else canvas
 
     def _check_canvas(self, images_01: Tensor) -> None:
         expected = (3, self.canvas_size, self.canvas_size)

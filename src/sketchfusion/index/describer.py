@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 from torch import Tensor
 
-from sketchfusion.canvas import Canvas, Color, place_on_canvas
+from sketchfusion.canvas import Canvas, Kind
 from sketchfusion.errors import GalleryError
 
 Descriptors = npt.NDArray[np.float32]
@@ -39,8 +39,8 @@ class Describer(Protocol):
     def canvas_size(self) -> int:
         """S, pixels."""
 
-    def padding(self, kind: Literal["photo", "sketch"]) -> Color:
-        """Colour of the bars beside a picture that is not square."""
+    def place(self, image: Image.Image, kind: Kind, size: tuple[int, int] | None = None) -> Canvas:
+        """An RGB picture on the canvas; ``size`` (height, width) of the original where it was decoded smaller."""
 
     def describe_canvas(self, canvas: Canvas) -> Tensor:
         """(B, D) float32 on the CPU, unit length."""
@@ -66,15 +66,14 @@ def usable(descriptors: Descriptors) -> npt.NDArray[np.bool_]:
     return np.abs(lengths - 1) <= UNIT_TOLERANCE
 
 
-def describe_picture(describer: Describer, picture: Image.Image, kind: Literal["photo", "sketch"],
+def describe_picture(describer: Describer, picture: Image.Image, kind: Kind,
                      size: tuple[int, int] | None = None) -> Descriptors:
     """(D,) float32 of one RGB picture; ``size`` is (height, width) of the original where it was decoded smaller.
 
     Raises:
         GalleryError: the descriptor is not finite or not of unit length.
     """
-    canvas = place_on_canvas(picture, describer.canvas_size, describer.padding(kind), size=size)
-    descriptors = describe_batch(describer, canvas)
+    descriptors = describe_batch(describer, describer.place(picture, kind, size))
     if not usable(descriptors).all():
         raise GalleryError(f"the extractor {describer.name!r} gave a descriptor that is not finite or not of unit "
                            f"length for this {kind}; its weights may be damaged, load them again")

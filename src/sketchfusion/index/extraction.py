@@ -15,12 +15,13 @@ from typing import IO, Any, Protocol
 import numpy as np
 from torch import Tensor
 
-from sketchfusion.canvas import Canvas, Kind, place_on_canvas, read_canvas
+from sketchfusion.canvas import Canvas, Kind
 from sketchfusion.errors import ConfigError, ImageError
 from sketchfusion.features import Features
+from sketchfusion.images import Picture
 from sketchfusion.index.describer import Describer
 from sketchfusion.index.scan import Failure, absolute, is_left_out, scan
-from sketchfusion.sketches import read_sketch, split_line_number
+from sketchfusion.sketches import split_line_number
 
 Advance = Callable[[int, int], None]
 SUFFIXES = (".safetensors", ".npz")
@@ -30,6 +31,9 @@ FLOAT = "<f4"
 
 class Extractor(Describer, Protocol):
     """An extractor, as extraction sees it; ``fusion.extractor.SketchFusion`` is one."""
+
+    def read(self, picture: Picture, kind: Kind) -> Canvas:
+        """One picture of any form on the canvas. Raises ImageError: unreadable, or a blank sketch."""
 
     def features_of(self, canvas: Canvas) -> Features:
         """Feature maps and descriptors of a batch, on the CPU."""
@@ -167,21 +171,13 @@ def batches(model: Extractor, paths: Sequence[str], kind: Kind, batch_size: int,
     def readable() -> Iterator[tuple[str, Canvas]]:
         for path in paths:
             try:
-                yield path, open_canvas(model, path, kind)
+                yield path, model.read(path, kind)
             except ImageError as error:
                 failures.append(Failure(path, str(error)))
 
     remaining = readable()
     while batch := list(islice(remaining, batch_size)):
         yield [path for path, _ in batch], Canvas.stack([canvas for _, canvas in batch])
-
-
-def open_canvas(model: Extractor, path: str, kind: Kind) -> Canvas:
-    """One photo or sketch on its canvas; an ndjson file stands for its first drawing, or for line N with ``#N``."""
-    side, padding = model.canvas_size, model.padding(kind)
-    if kind == "sketch":
-        return place_on_canvas(read_sketch(path), side, padding)
-    return read_canvas(path, side, padding)
 
 
 def add_batch(model: Extractor, canvas: Canvas, rows: Mapping[str, Rows]) -> None:

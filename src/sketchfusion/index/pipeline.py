@@ -7,7 +7,7 @@ import io
 import os
 import threading
 from collections import deque
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -16,12 +16,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from sketchfusion.canvas import Canvas, Color, place_on_canvas
+from sketchfusion.canvas import Canvas
 from sketchfusion.errors import ImageError
 from sketchfusion.images import date_taken, decode, open_image, upright_size
 from sketchfusion.index.scan import FoundFile
 
 THUMBNAIL_SIDE = 160
+Place = Callable[[Image.Image, tuple[int, int]], Canvas]
 LARGE_PIXELS = 50_000_000  # photos above are decoded one at a time, so that several do not fill the memory
 
 
@@ -66,12 +67,12 @@ class PhotoReader:
 
     Args:
         canvas_size: side of the canvas in pixels.
-        padding: colour of the bars beside a photo.
+        place: puts an upright RGB photo on its canvas, given the (height, width) of its original.
         known: hashes whose descriptor need not be computed; may grow while reading goes on.
     """
 
-    def __init__(self, canvas_size: int, padding: Color, known: Container[str]) -> None:
-        self.canvas_size, self.padding, self.known = canvas_size, padding, known
+    def __init__(self, canvas_size: int, place: Place, known: Container[str]) -> None:
+        self.canvas_size, self.place, self.known = canvas_size, place, known
         self.one_large = threading.Lock()
 
     def read(self, file: FoundFile, *, always: bool = False) -> Reading | Unreadable:
@@ -102,8 +103,7 @@ class PhotoReader:
             return Reading(file, content, date, size)
         with self.one_large if image.width * image.height > LARGE_PIXELS else nullcontext():
             photo = decode(image, canvas_side=self.canvas_size)
-            canvas = place_on_canvas(photo, self.canvas_size, self.padding, size=size)
-            return Reading(file, content, date, size, canvas, make_thumbnail(photo))
+            return Reading(file, content, date, size, self.place(photo, size), make_thumbnail(photo))
 
 
 def file_date(mtime_ns: int) -> datetime:

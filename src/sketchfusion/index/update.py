@@ -110,7 +110,8 @@ class Update:
         self.summary = Summary()
         self.states = store.states()
         self.sources = {state.hash: path for path, state in self.states.items()}  # content -> a path that has it
-        self.reader = PhotoReader(describer.canvas_size, describer.padding("photo"), self.sources)
+        self.reader = PhotoReader(describer.canvas_size, lambda photo, size: describer.place(photo, "photo", size),
+                                  self.sources)
         self.waiting: dict[str, list[Reading]] = {}  # content -> photos of it, the first with the canvas to describe
         self.rows: list[Photo] = []  # described, to be committed
         self.fresh: dict[str, Photo] = {}  # the same by content

@@ -73,7 +73,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_photo_and_sketches_of_a_drawn_instance_have_one_key(world: Path) -> None:
+def test_photo_and_sketches_of_a_drawn_instance_have_one_key_and_sample(world: Path) -> None:
     items = list(drawn_world(world))
     assert [item.kind for item in items] == ["photo", "sketch", "sketch"] * 6
     assert len({item.key for item in items}) == 6
@@ -82,24 +82,42 @@ def test_photo_and_sketches_of_a_drawn_instance_have_one_key(world: Path) -> Non
         assert photo.file
         assert photo.file.stem == photo.key
         assert {(sketch.key, sketch.name) for sketch in sketches} == {(photo.key, photo.name)}
+        assert {item.sample for item in (photo, *sketches)} == {photo.key}
+        assert photo.mask
+        assert photo.mask.is_file()
+        assert photo.keypoints is None
+        assert all(sketch.mask is None and sketch.keypoints is not None for sketch in sketches)
         assert [sketch.file.stem for sketch in sketches if sketch.file] == [f"{photo.key}_0", f"{photo.key}_1"]
         assert all(item.file and item.file.is_file() for item in items)
     assert {item.name for item in items} == {"cup", "wine glass"}
 
 
 def test_photos_of_one_cutout_have_one_key(tmp_path: Path) -> None:
-    records = [
-        {"class": "Motorbikes", "cutout": "Motorbikes/a.jpg", "photo": "photos/0.jpg", "sketches": [
-            {"file": "sketches/0_a20.png"}, {"file": "sketches/0_a80.png"}]},
-        {"class": "leaf", "cutout": "leaf/a.jpg", "photo": "photos/1.jpg", "sketches": [{"file": "sketches/1.png"}]},
-        {"class": "Motorbikes", "cutout": "Motorbikes/a.jpg", "photo": "photos/2.jpg", "sketches": []},
-    ]
+    """And one sample each; of key points only the sketch's side knows."""
+    records = []
+    for number, (label, sketches) in enumerate((("Motorbikes", ["0_a20", "0_a80"]), ("leaf", ["1"]),
+                                                ("Motorbikes", []))):
+        for name in sketches:
+            Image.new("L", (40, 20)).save(tmp_path / f"{name}.png")
+        points = {"sketch_px": [[10, 5], [20, 20]], "photo_px": [[0, 10], [40, 0]], "visible": [True, False]}
+        records.append({"id": f"{number:06d}", "class": label, "cutout": f"{label}/a.jpg", "photo": f"{number}.jpg",
+                        "mask": f"{number}m.png",
+                        "sketches": [{"file": f"{name}.png", "keypoints": points} for name in sketches]})
     (tmp_path / "samples.jsonl").write_text("\n".join(json.dumps(record) for record in records))
-    found = [(item.kind, item.name, item.key, item.file and item.file.name) for item in composites(tmp_path)]
-    assert found == [
-        ("photo", "motorbike", "Motorbikes/a.jpg", "0.jpg"), ("sketch", "motorbike", "Motorbikes/a.jpg", "0_a20.png"),
-        ("sketch", "motorbike", "Motorbikes/a.jpg", "0_a80.png"), ("photo", "leaf", "leaf/a.jpg", "1.jpg"),
-        ("sketch", "leaf", "leaf/a.jpg", "1.png"), ("photo", "motorbike", "Motorbikes/a.jpg", "2.jpg")]
+    items = list(composites(tmp_path))
+    assert [(item.kind, item.name, item.key, item.sample, item.file and item.file.name) for item in items] == [
+        ("photo", "motorbike", "Motorbikes/a.jpg", "000000", "0.jpg"),
+        ("sketch", "motorbike", "Motorbikes/a.jpg", "000000", "0_a20.png"),
+        ("sketch", "motorbike", "Motorbikes/a.jpg", "000000", "0_a80.png"),
+        ("photo", "leaf", "leaf/a.jpg", "000001", "1.jpg"), ("sketch", "leaf", "leaf/a.jpg", "000001", "1.png"),
+        ("photo", "motorbike", "Motorbikes/a.jpg", "000002", "2.jpg")]
+    assert [item.mask and item.mask.name for item in items] == ["0m.png", None, None, "1m.png", None, "2m.png"]
+    assert [item.keypoints is None for item in items] == [True, False, False, True, False, True]
+    shared = items[1].keypoints
+    assert shared
+    assert shared.sketch.tolist() == [[0.25, 0.25], [0.5, 1.0]]
+    assert shared.photo.tolist() == [[0.0, 0.5], [1.0, 0.0]]
+    assert shared.visible.tolist() == [True, False]
 
 
 @pytest.mark.parametrize("kind", READERS)

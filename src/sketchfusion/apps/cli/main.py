@@ -6,7 +6,23 @@ import sys
 
 import typer
 
-from sketchfusion.apps.cli import composites, data, extract, gallery, index, info, pretrain, search, train
+from sketchfusion.apps.cli import (
+    analyse,
+    classify,
+    compare,
+    composites,
+    data,
+    data_check,
+    extract,
+    gallery,
+    index,
+    info,
+    match,
+    pretrain,
+    search,
+    segment,
+    train,
+)
 from sketchfusion.apps.cli.common import INTERRUPTED
 
 app = typer.Typer(
@@ -18,14 +34,20 @@ app = typer.Typer(
 app.command("index")(index.index)
 app.command("search")(search.search)
 app.command("similar")(search.similar)
+app.command("classify")(classify.classify)
+app.command("match")(match.match)
+app.command("segment")(segment.segment)
 app.command("extract")(extract.extract)
 app.command("train")(train.train)
+app.command("compare")(compare.compare)
 app.command("list")(info.list_presets)
 app.command("info")(info.info)
 app.add_typer(gallery.app, name="gallery")
 data.app.command("make-composites")(composites.make_composites)
+data.app.command("check")(data_check.check)
 app.add_typer(data.app, name="data")
 app.add_typer(pretrain.app, name="pretrain")
+app.add_typer(analyse.app, name="analyse")
 
 
 @app.callback(invoke_without_command=True)

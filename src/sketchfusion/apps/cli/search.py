@@ -58,14 +58,14 @@ def search(
 
     The exit code is 0 also when nothing is found.
     """
-    from sketchfusion.index.contact_sheet import check_sheet_path
+    from sketchfusion.drawing import check_drawing_path
     from sketchfusion.index.gallery import Gallery
     from sketchfusion.sketches import read_sketch
 
     options = make_options(top, min_score, folder, after, before, sort)
     opened = Gallery.open(gallery)
     if sheet is not None:
-        check_sheet_path(sheet)
+        check_drawing_path(sheet)
     picture = read_sketch(common.read_argument(sketch))
     describer = common.open_model(opened.record.model, opened.record.overrides, device, dtype)
     result = opened.search(picture, describer, options)
@@ -94,14 +94,14 @@ def similar(
 
     The exit code is 0 also when nothing is found.
     """
+    from sketchfusion.drawing import check_drawing_path
     from sketchfusion.images import as_image
-    from sketchfusion.index.contact_sheet import check_sheet_path
     from sketchfusion.index.gallery import Gallery
 
     options = make_options(top, min_score, folder, after, before, sort)
     opened = Gallery.open(gallery)
     if sheet is not None:
-        check_sheet_path(sheet)
+        check_drawing_path(sheet)
     describer = None
     if not opened.knows(photo):
         describer = common.open_model(opened.record.model, opened.record.overrides, device, dtype)
@@ -151,8 +151,9 @@ def nothing_found(gallery: Gallery, options: SearchOptions) -> str:
 
 def draw_sheet(path: Path, query: Image.Image, name: str, gallery: Gallery, result: SearchResult) -> None:
     """Draw and save the contact sheet."""
-    from sketchfusion.index.contact_sheet import contact_sheet, save_sheet
+    from sketchfusion.drawing import save_drawing
+    from sketchfusion.index.contact_sheet import contact_sheet
 
     thumbnails = gallery.thumbnails([hit.path for hit in result.hits])
-    save_sheet(contact_sheet(query, Path(name).name, result.hits, thumbnails), path)
+    save_drawing(contact_sheet(query, Path(name).name, result.hits, thumbnails), path)
     common.note(f"Contact sheet: {path}")

@@ -46,6 +46,7 @@ def read_recipe(kind: Any, file: Path, overrides: Sequence[str] | None, data: Pa
 def run_recipe(recipe_function: Callable[[Any, Run], Metrics], recipe: Any, device: str, resume: bool,
           as_json: bool) -> None:
     """Run one recipe and print its figures."""
+    from sketchfusion.engine.loop import peak_memory_mb
     from sketchfusion.engine.runtime import open_run
 
     try:
@@ -57,11 +58,13 @@ def run_recipe(recipe_function: Callable[[Any, Run], Metrics], recipe: Any, devi
         raise
     if not run.accelerator.is_main_process:
         return
+    peak = peak_memory_mb(run)
     if as_json:
-        common.print_json({"output": str(run.output), "metrics": metrics})
+        common.print_json({"output": str(run.output), "metrics": metrics, "peak_memory_mb": peak})
         return
     for name, value in metrics.items():
         typer.echo(f"{name:<24} {value:.4g}")
+    typer.echo(f"{'peak memory':<24} {peak:,.0f} MB")
     typer.echo(common.one_line(f"saved in {run.output}"))
 
 

@@ -6,6 +6,7 @@ Pictures are floats in [0, 1]; every random number comes from the generator hand
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Annotated
 
 import torch
@@ -76,27 +77,50 @@ def photo_boxes(content: Tensor, side: int, view: ViewConfig, generator: Generat
     return torch.where(randoms[:, 4:5] < view.whole, whole, crop)
 
 
-def show(images_01: Tensor, boxes: Tensor, fill: Tensor, *, flip: Tensor, angle: Tensor | None = None) -> Tensor:
-    """Each picture's chosen square, in the size of the canvas.
+@dataclass(frozen=True)
+class Placement:
+    """Where each picture of a batch lies on the canvas that is shown.
 
-    Args:
-        images_01: (B, C, S, S).
-        boxes: (B, 3) centre x, centre y, side in pixels; see ``photo_boxes``.
-        fill: (B, C, 1, 1) colour beyond the canvas.
-        flip: (B,) bool, mirrored left to right.
-        angle: (B,) radians, anticlockwise; None: upright.
-    Returns:
-        (B, C, S, S) in [0, 1].
+    Attributes:
+        theta: (B, 2, 3), the shown canvas -> the picture's own canvas, both from -1 to 1 (as ``affine_grid`` wants).
     """
-    side = images_01.shape[-1]
-    turn = torch.zeros(len(boxes), device=boxes.device) if angle is None else angle
-    scale, mirror = boxes[:, 2] / side, 1 - 2 * flip.float()
-    cos, sin = torch.cos(turn) * scale, torch.sin(turn) * scale
-    theta = torch.stack([torch.stack([cos * mirror, -sin, boxes[:, 0] * 2 / side - 1], dim=1),
-                         torch.stack([sin * mirror, cos, boxes[:, 1] * 2 / side - 1], dim=1)], dim=1)
-    grid = F.affine_grid(theta, list(images_01.shape), align_corners=False)
-    shown = F.grid_sample(images_01 - fill, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    return (shown + fill).clamp(0, 1)
+
+    theta: Tensor
+
+    @staticmethod
+    def of(boxes: Tensor, side: int, *, flip: Tensor, angle: Tensor | None = None) -> Placement:
+        """The chosen square of each picture, filling the canvas.
+
+        Args:
+            boxes: (B, 3) centre x, centre y, side in pixels; see ``photo_boxes``.
+            side: of the canvas, in pixels.
+            flip: (B,) bool, mirrored left to right.
+            angle: (B,) radians, anticlockwise; None: upright.
+        """
+        turn = torch.zeros(len(boxes), device=boxes.device) if angle is None else angle
+        scale, mirror = boxes[:, 2] / side, 1 - 2 * flip.float()
+        cos, sin = torch.cos(turn) * scale, torch.sin(turn) * scale
+        return Placement(torch.stack([torch.stack([cos * mirror, -sin, boxes[:, 0] * 2 / side - 1], dim=1),
+                                      torch.stack([sin * mirror, cos, boxes[:, 1] * 2 / side - 1], dim=1)], dim=1))
+
+    @staticmethod
+    def unmoved(count: int, device: torch.device | str = "cpu") -> Placement:
+        """Every picture as it is."""
+        return Placement(torch.eye(2, 3, device=device).expand(count, 2, 3))
+
+    def show(self, images_01: Tensor, fill: Tensor | float) -> Tensor:
+        """(B, C, S, S) -> the same shape, in [0, 1]; ``fill`` (B, C, 1, 1) is the colour beyond the canvas."""
+        if not len(images_01):
+            return images_01  # affine_grid refuses them
+        grid = F.affine_grid(self.theta, list(images_01.shape), align_corners=False)
+        shown = F.grid_sample(images_01 - fill, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+        return (shown + fill).clamp(0, 1)
+
+    def move(self, points_px: Tensor, side: int) -> Tensor:
+        """(B, K, 2) pixels on each picture's own canvas -> (B, K, 2) pixels where they are shown; NaN stays NaN."""
+        centred = points_px * (2 / side) - 1 - self.theta[:, None, :, 2]
+        shown = centred @ torch.linalg.inv(self.theta[:, :, :2]).transpose(1, 2)
+        return (shown + 1) * (side / 2)
 
 
 def jitter_colour(images_01: Tensor, view: ViewConfig, generator: Generator) -> Tensor:

@@ -23,9 +23,10 @@ from torch import Generator, Tensor
 from sketchfusion.canvas import place_on_canvas
 from sketchfusion.config import CanvasConfig
 from sketchfusion.data.packed import augment
-from sketchfusion.data.packed.augment import ViewConfig
+from sketchfusion.data.packed.augment import Placement, ViewConfig
 from sketchfusion.data.packed.names import KINDS
 from sketchfusion.data.packed.packing import FORMAT, MANIFEST, unpack_points
+from sketchfusion.data.packed.samples import MAX_KEYPOINTS, Samples, read_samples
 from sketchfusion.data.packed.strokes import resample
 from sketchfusion.errors import DataError
 
@@ -43,6 +44,10 @@ class PictureSet:
         class_ids: (N,) long.
         instance_ids: (N,) long; pictures of the same thing have the same, whatever their kind.
         held_out: (N,) bool.
+        sample_ids: (N,) long; a photo and the sketches of exactly this photo have the same; -1: of no sample.
+        mask_ids: (N,) long, row in ``Corpus.masks``; -1: the mask is not known.
+        keypoints: (N, K, 4) pixels on the canvas, (x, y) in the sketch and in the photo of its sample; NaN where not
+            visible or not there.
     """
 
     kind: str
@@ -51,28 +56,35 @@ class PictureSet:
     class_ids: Tensor
     instance_ids: Tensor
     held_out: Tensor
+    sample_ids: Tensor
+    mask_ids: Tensor
+    keypoints: Tensor
 
     @property
     def side(self) -> int:
         """Of the canvas, in pixels."""
         return int(self.pixels.shape[-1])
 
-    def render(self, rows: Tensor, view: ViewConfig, generator: Generator) -> Tensor:
-        """(B,) rows -> (B, 3, S, S) in [0, 1], augmented."""
-        images = self.pixels[rows].float() / 255
-        if self.kind == "emoji":
-            images = augment.on_ground(images, generator, plain=1.0 if view == augment.PLAIN else 0.5)
-        if self.kind in ("icon", "sketch") and view.line_width[0] != view.line_width[1]:
-            images = augment.vary_line(images, generator)
-        boxes = augment.photo_boxes(self.content[rows], self.side,
-                                    view if self.kind == "photo" else view.model_copy(update={"whole": 1.0}), generator)
+    def place(self, rows: Tensor, view: ViewConfig, generator: Generator) -> Placement:
+        """How ``render`` places (B,) rows with a generator in the same state."""
+        whole = view if self.kind == "photo" else view.model_copy(update={"whole": 1.0})
+        boxes = augment.photo_boxes(self.content[rows], self.side, whole, generator)
         flip = augment.uniform((len(rows),), 0, 1, generator) < view.flip
         angle = None
         if self.kind != "photo" and view.rotate:
             turn = float(np.radians(view.rotate))
             angle = augment.uniform((len(rows),), -turn, turn, generator)
-        fill = _paper(images) if self.kind != "photo" else _bars(images)
-        images = augment.show(images, boxes, fill, flip=flip, angle=angle)
+        return Placement.of(boxes, self.side, flip=flip, angle=angle)
+
+    def render(self, rows: Tensor, view: ViewConfig, generator: Generator) -> Tensor:
+        """(B,) rows -> (B, 3, S, S) in [0, 1], augmented."""
+        placement = self.place(rows, view, generator)  # first, so that ``place`` finds the same random numbers
+        images = self.pixels[rows].float() / 255
+        if self.kind == "emoji":
+            images = augment.on_ground(images, generator, plain=1.0 if view == augment.PLAIN else 0.5)
+        if self.kind in ("icon", "sketch") and view.line_width[0] != view.line_width[1]:
+            images = augment.vary_line(images, generator)
+        images = placement.show(images, _paper(images) if self.kind != "photo" else _bars(images))
         if images.shape[1] == 3:
             return augment.jitter_colour(images, view, generator)
         return images.expand(-1, 3, -1, -1)
@@ -96,6 +108,25 @@ class StrokeSet:
     held_out: Tensor
     side: int
 
+    @property
+    def sample_ids(self) -> Tensor:
+        """(N,) of -1: strokes belong to no sample."""
+        return torch.full_like(self.class_ids, -1)
+
+    @property
+    def mask_ids(self) -> Tensor:
+        """(N,) of -1: strokes have no mask."""
+        return self.sample_ids
+
+    @property
+    def keypoints(self) -> Tensor:
+        """(N, K, 4) of NaN: strokes have no key points."""
+        return torch.full((len(self.class_ids), MAX_KEYPOINTS, 4), float("nan"), device=self.class_ids.device)
+
+    def place(self, rows: Tensor, view: ViewConfig, generator: Generator) -> Placement:
+        """The whole canvas: strokes are moved before they are drawn."""
+        return Placement.unmoved(len(rows), rows.device)
+
     def render(self, rows: Tensor, view: ViewConfig, generator: Generator) -> Tensor:
         """(B,) rows -> (B, 3, S, S) in [0, 1], augmented."""
         drawn = augment.draw_strokes(self.points[rows], self.stroke_ids[rows], self.side, view, generator)
@@ -107,10 +138,14 @@ ItemSet = PictureSet | StrokeSet
 
 @dataclass(frozen=True)
 class Corpus:
-    """Everything that was packed, by kind; ``classes[class_id]`` is a name, empty for things without one."""
+    """Everything that was packed, by kind; ``classes[class_id]`` is a name, empty for things without one.
+
+    ``masks`` (M, S, S) bool are those of some photos, see ``PictureSet.mask_ids``; parts of a corpus share them.
+    """
 
     sets: dict[str, ItemSet]
     classes: tuple[str, ...]
+    masks: Tensor
 
     def part(self, *, held_out: bool) -> Corpus:
         """The training part or the held-out part. Raises DataError: it is empty."""
@@ -123,7 +158,8 @@ class Corpus:
 
     def first(self, count: int) -> Corpus:
         """At most so many of each kind, evenly spread over the set."""
-        return Corpus({kind: _take(items, spread(items, count)) for kind, items in self.sets.items()}, self.classes)
+        return Corpus({kind: _take(items, spread(items, count)) for kind, items in self.sets.items()}, self.classes,
+                      self.masks)
 
     def named(self) -> Corpus:
         """Without the things that have no name."""
@@ -132,12 +168,13 @@ class Corpus:
 
     def _where(self, choose: Callable[[ItemSet], Tensor]) -> Corpus:
         chosen = {kind: _take(items, torch.nonzero(choose(items)).flatten()) for kind, items in self.sets.items()}
-        return Corpus({kind: items for kind, items in chosen.items() if len(items.class_ids)}, self.classes)
+        return Corpus({kind: items for kind, items in chosen.items() if len(items.class_ids)}, self.classes,
+                      self.masks)
 
     def to(self, device: torch.device) -> Corpus:
         """The same on another device."""
         return Corpus({kind: _with_tensors(items, {name: value.to(device) for name, value in _tensors(items).items()})
-                       for kind, items in self.sets.items()}, self.classes)
+                       for kind, items in self.sets.items()}, self.classes, self.masks.to(device))
 
 
 def load_corpus(folder: Path, size: int, kinds: Sequence[str], *, device: torch.device | str = "cpu",
@@ -154,11 +191,12 @@ def load_corpus(folder: Path, size: int, kinds: Sequence[str], *, device: torch.
     manifest = read_manifest(folder)
     parts: dict[str, list[ItemSet]] = {}
     shards = [entry for entry in manifest["shards"] if set(entry["kinds"]) & set(kinds)]
-    first = 0  # instance ids of a shard follow those of the one before
+    numbers = Numbers()
+    masks = [torch.zeros(0, size, size, dtype=torch.bool)]
     for done, entry in enumerate(shards, start=1):
-        instances = instance_ids(item_keys(folder / entry["file"])) + first
-        first = int(instances.max()) + 1
-        for items in _read_shard(folder / entry["file"], size, kinds, instances):
+        sets, more = _read_shard(folder / entry["file"], size, kinds, numbers)
+        masks.append(more)
+        for items in sets:
             parts.setdefault(items.kind, []).append(items)
         if on_progress:
             on_progress(done, len(shards))
@@ -168,7 +206,7 @@ def load_corpus(folder: Path, size: int, kinds: Sequence[str], *, device: torch.
                         f"{', '.join(sorted({kind for entry in manifest['shards'] for kind in entry['kinds']}))}. "
                         "Leave these out of data.mix, or pack more data")
     joined = {kind: _join(parts[kind]) for kind in KINDS if kind in parts}
-    return Corpus(joined, tuple(manifest["classes"])).to(torch.device(device))
+    return Corpus(joined, tuple(manifest["classes"]), torch.cat(masks)).to(torch.device(device))
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -190,23 +228,49 @@ def instance_ids(keys: Sequence[str]) -> Tensor:
     return torch.tensor([numbers.setdefault(key, len(numbers)) for key in keys])
 
 
-def _read_shard(file: Path, size: int, kinds: Sequence[str], instances: Tensor) -> list[ItemSet]:
+@dataclass
+class Numbers:
+    """How many instances, samples and masks the shards before had: those of the next one follow."""
+
+    instances: int = 0
+    samples: int = 0
+    masks: int = 0
+
+    def follow(self, instances: Tensor, samples: Samples) -> tuple[Tensor, Samples]:
+        """A shard's own numbers, counted on; -1 stays."""
+        instances = instances + self.instances
+        sample_ids = torch.where(samples.sample_ids < 0, -1, samples.sample_ids + self.samples)
+        mask_ids = torch.where(samples.mask_ids < 0, -1, samples.mask_ids + self.masks)
+        self.instances = int(instances.max()) + 1
+        self.samples = max(self.samples, int(sample_ids.max()) + 1)
+        self.masks += len(samples.masks)
+        return instances, replace(samples, sample_ids=sample_ids, mask_ids=mask_ids)
+
+
+def _read_shard(file: Path, size: int, kinds: Sequence[str], numbers: Numbers) -> tuple[list[ItemSet], Tensor]:
+    """Its pictures or drawings by kind, and the masks (M, S, S)."""
     try:
         raw = load_file(file)
     except (OSError, SafetensorError) as error:
         raise DataError(f"cannot read {file}: {error}; pack the data again") from None
     ids, held_out = raw["class_ids"].long(), raw["held_out"].bool()
+    own = read_samples(raw, len(ids), size)
+    instances, samples = numbers.follow(instance_ids(item_keys(file)), own)
     if "points" in raw:
         points, stroke_ids = resample(unpack_points(raw["points"]), raw["stroke_sizes"].numpy(),
                                       raw["num_strokes"].numpy(), POINTS_PER_SIDE * size)
-        return [StrokeSet("drawing", points, stroke_ids, ids, instances, held_out, size)]
-    sets: list[ItemSet] = []
+        return [StrokeSet("drawing", points, stroke_ids, ids, instances, held_out, size)], samples.masks
+    read: dict[str, tuple[Tensor, Tensor]] = {}
+    content = torch.full((len(ids), 4), float("nan"))
     for number, kind in enumerate(KINDS):
         rows = torch.nonzero(raw["kinds"] == number).flatten()
         if len(rows) and kind in kinds:
-            pixels, content = _decode(raw["data"].numpy(), raw["offsets"].numpy(), rows.tolist(), kind, size)
-            sets.append(PictureSet(kind, pixels, content, ids[rows], instances[rows], held_out[rows]))
-    return sets
+            pixels, content[rows] = _decode(raw["data"].numpy(), raw["offsets"].numpy(), rows.tolist(), kind, size)
+            read[kind] = rows, pixels
+    keypoints = own.on_canvas(content)
+    return [PictureSet(kind, pixels, content[rows], ids[rows], instances[rows], held_out[rows],
+                       samples.sample_ids[rows], samples.mask_ids[rows], keypoints[rows])
+            for kind, (rows, pixels) in read.items()], samples.masks
 
 
 def _decode(data: np.ndarray, offsets: np.ndarray, rows: list[int], kind: str, size: int) -> tuple[Tensor, Tensor]:

@@ -27,11 +27,12 @@ from torch import Tensor
 
 from sketchfusion.config import Section
 from sketchfusion.data.packed.names import KINDS
+from sketchfusion.data.packed.samples import pack_samples
 from sketchfusion.data.packed.sources import Item, Source, extra_source, find_sources, folder_per_class
 from sketchfusion.errors import ConfigError, DataError
 from sketchfusion.images import decode, open_image
 
-FORMAT, MANIFEST = "sketchfusion-shards-1", "manifest.json"
+FORMAT, MANIFEST = "sketchfusion-shards-2", "manifest.json"
 Progress = Callable[[int, int], None]
 
 
@@ -54,12 +55,12 @@ class PackOptions(Section):
     per_class: int = 0
 
 
-def pack(data: Path, out: Path, options: PackOptions, *, extra: Sequence[str] = (),
+def pack(data: Path | None, out: Path, options: PackOptions, *, extra: Sequence[str] = (),
          on_progress: Progress | None = None) -> dict[str, Any]:
     """Write shards and manifest; returns the manifest.
 
     Args:
-        data: folder that holds the data sets of ``sources.SOURCES``.
+        data: folder that holds the data sets of ``sources.SOURCES``; None: ``extra`` alone.
         out: new or empty, or holding shards of before, which are replaced.
         extra: ``KIND=FOLDER`` of pictures of one's own, one folder per class.
         on_progress: called with (done, total) items.
@@ -70,7 +71,7 @@ def pack(data: Path, out: Path, options: PackOptions, *, extra: Sequence[str] = 
     if not 0 <= options.held_out < 1 or options.size < 8:
         raise ConfigError(f"cannot pack with held_out={options.held_out} and size={options.size}; expected a share in "
                           "[0, 1) and at least 8 pixels")
-    sources = [*find_sources(data, options.only), *(extra_source(text) for text in extra)]
+    sources = [*(find_sources(data, options.only) if data else ()), *(extra_source(text) for text in extra)]
     names = [source.name for source, _ in sources]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -175,6 +176,7 @@ def _write_shard(folder: Path, source: Source, items: list[Item], classes: list[
         "held_out": torch.tensor(held_out, dtype=torch.uint8),
         "keys": _bytes(zlib.compress("\n".join(item.key for item in items).encode())),
         **(_strokes(items) if items[0].kind == "drawing" else _pictures(items, options)),
+        **pack_samples(items, options.size),
     }
     file = folder / f"{source.name}.safetensors"
     save_file(tensors, file)

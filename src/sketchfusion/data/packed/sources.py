@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from sketchfusion.data.packed.names import KINDS, class_name, emoji_name
 from sketchfusion.errors import ConfigError, DataError
@@ -23,6 +26,20 @@ Strokes = tuple[npt.NDArray[np.uint8], ...]
 
 
 @dataclass(frozen=True)
+class KeyPoints:
+    """Points that a sketch and its photo have in common, as shares of the sides: (0, 0) top left, (1, 1) bottom right.
+
+    Attributes:
+        sketch, photo: (K, 2) (x, y).
+        visible: (K,) bool, in both.
+    """
+
+    sketch: npt.NDArray[np.float64]
+    photo: npt.NDArray[np.float64]
+    visible: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
 class Item:
     """One picture or drawing.
 
@@ -33,6 +50,9 @@ class Item:
             source and key show the same instance.
         file: the picture, or None for a drawing.
         strokes: (N, 2) points (x, y) from 0 to 255, of a drawing.
+        sample: empty, or what a photo and the sketches of exactly this photo share: mask and key points hold for them.
+        mask: of a photo, 8 bits, above 127 where the object is; None where it is not known.
+        keypoints: of a sketch, with the photo of its sample.
     """
 
     kind: str
@@ -40,6 +60,9 @@ class Item:
     key: str
     file: Path | None = None
     strokes: Strokes = ()
+    sample: str = ""
+    mask: Path | None = None
+    keypoints: KeyPoints | None = None
 
 
 @dataclass(frozen=True)
@@ -110,22 +133,41 @@ def icons(folder: Path) -> Iterator[Item]:
 
 def composites(folder: Path) -> Iterator[Item]:
     """Photos and traced sketches of ``sketchfusion data make-composites``; the key is the object's own photo."""
-    yield from _made(folder, "samples.jsonl", "make-composites", name="class", key="cutout")
+    for record in _records(folder, "samples.jsonl", "make-composites"):
+        with _explained(folder, "samples.jsonl", "make-composites"):
+            name, key, sample = class_name(record["class"]), str(record["cutout"]), str(record["id"])
+            yield Item("photo", name, key, folder / record["photo"], sample=sample, mask=folder / record["mask"])
+            for sketch in record["sketches"]:
+                points = sketch["keypoints"]
+                with Image.open(folder / sketch["file"]) as paper:
+                    size = paper.size
+                yield Item("sketch", name, key, folder / sketch["file"], sample=sample, keypoints=KeyPoints(
+                    np.array(points["sketch_px"]) / size, np.array(points["photo_px"]) / size,
+                    np.array(points["visible"])))
 
 
 def drawn_world(folder: Path) -> Iterator[Item]:
     """Photos and sketches of ``sketchfusion data make-world``; the key is the instance."""
-    yield from _made(folder, "annotations.jsonl", "make-world", name="category", key="instance_id")
+    for record in _records(folder, "annotations.jsonl", "make-world"):
+        with _explained(folder, "annotations.jsonl", "make-world"):
+            name, key, size = class_name(record["category"]), str(record["instance_id"]), record["size"]
+            yield Item("photo", name, key, folder / record["photo"], sample=key, mask=folder / record["mask"])
+            for sketch in record["sketches"]:
+                visible = np.array(record["visible"]) & np.array(sketch["visible"])
+                yield Item("sketch", name, key, folder / sketch["file"], sample=key, keypoints=KeyPoints(
+                    np.array(sketch["keypoints_px"]) / size, np.array(record["keypoints_px"]) / size, visible))
 
 
-def _made(folder: Path, file: str, verb: str, *, name: str, key: str) -> Iterator[Item]:
-    """The pictures that a generated folder's annotation lists. Raises DataError: it is not there, or damaged."""
+def _records(folder: Path, file: str, verb: str) -> list[Any]:
+    """The lines of a generated folder's annotation. Raises DataError: it is not there, or damaged."""
+    with _explained(folder, file, verb):
+        return [json.loads(line) for line in (folder / file).read_text("utf-8").splitlines()]
+
+
+@contextmanager
+def _explained(folder: Path, file: str, verb: str) -> Iterator[None]:
     try:
-        for line in (folder / file).read_text("utf-8").splitlines():
-            record = json.loads(line)
-            files = [("photo", record["photo"]), *(("sketch", sketch["file"]) for sketch in record["sketches"])]
-            for kind, place in files:
-                yield Item(kind, class_name(record[name]), str(record[key]), folder / place)
+        yield
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{folder} is not a folder that `sketchfusion data {verb}` wrote, or its {file} is damaged "
                         f"({type(error).__name__}: {error}); make it again") from None

@@ -1,0 +1,1 @@
+"""Pictures of results, from plain values: guesses as bars, matched points as lines, masks as a tint."""

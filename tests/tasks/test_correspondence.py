@@ -1,0 +1,475 @@
+"""The losses of correspondence against slow loops, and points of a picture found in another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageDraw
+from pydantic import ValidationError
+from torch import Tensor
+
+from sketchfusion.canvas import Canvas
+from sketchfusion.errors import ConfigError, ImageError
+from sketchfusion.features import Features
+from sketchfusion.fusion.extractor import SketchFusion
+from sketchfusion.tasks.correlation import correlate, features_at, soft_argmax, to_cells
+from sketchfusion.tasks.correspondence import (
+    CorrespondenceLossConfig,
+    correspondence_loss,
+    correspondence_total,
+    endpoint_error,
+    ink_points,
+    keypoint_contrast,
+    match_points,
+)
+
+SIDE, TEMPERATURE = 48, 0.05
+SKETCH_GRID, PHOTO_GRID = (4, 6), (6, 8)
+VISIBLE = torch.tensor([[True, True, False, True], [False, True, True, False]])
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def unit(*shape: int, seed: int = 0) -> Tensor:
+    return F.normalize(normal(*shape, seed=seed), dim=-1)
+
+
+def example(seed: int = 0) -> dict[str, Any]:
+    """Two pairs of random maps with four key points each."""
+    random = torch.Generator().manual_seed(seed)
+    return {"sketch_maps": normal(2, 8, *SKETCH_GRID, seed=seed),
+            "photo_maps": normal(2, 8, *PHOTO_GRID, seed=seed + 1),
+            "sketch_px": torch.rand(2, 4, 2, generator=random) * SIDE,
+            "photo_px": torch.rand(2, 4, 2, generator=random) * SIDE, "visible": VISIBLE}
+
+
+def loss_of(pairs: dict[str, Any], options: dict[str, Any] | None = None, **config: object) -> dict[str, Tensor]:
+    return correspondence_loss(**pairs, canvas_size=SIDE, temperature=TEMPERATURE, scale=torch.tensor(5.0),
+                               config=CorrespondenceLossConfig.model_validate(config), **(options or {}))
+
+
+def slow_contrast(rows: Tensor, columns: Tensor, visible: Tensor, scale: float) -> float:
+    """One direction, a point at a time."""
+    losses = []
+    for b in range(len(rows)):
+        shown = [n for n in range(rows.shape[1]) if visible[b, n]]
+        for n in shown:
+            weights = {m: math.exp(scale * float(rows[b, n] @ columns[b, m])) for m in shown}
+            losses.append(-math.log(weights[n] / sum(weights.values())))
+    return sum(losses) / len(losses) if losses else 0.0
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 1000), mask=st.lists(st.booleans(), min_size=8, max_size=8), scale=st.floats(0.5, 20))
+def test_the_contrast_is_the_mean_of_both_directions(seed: int, mask: list[bool], scale: float) -> None:
+    sketches, photos, visible = unit(2, 4, 5, seed=seed), unit(2, 4, 5, seed=seed + 1), torch.tensor(mask).view(2, 4)
+    found = keypoint_contrast(sketches, photos, visible, torch.tensor(scale))
+    slow = (slow_contrast(sketches, photos, visible, scale) + slow_contrast(photos, sketches, visible, scale)) / 2
+    assert float(found) == pytest.approx(slow, rel=1e-4, abs=1e-5)
+
+
+def test_other_pairs_of_the_batch_are_no_negatives() -> None:
+    """The key points of the second pair look like those of the first; each pair alone is told apart perfectly."""
+    rows = torch.eye(3).expand(2, 3, 3)
+    loss = keypoint_contrast(rows, rows, torch.ones(2, 3, dtype=torch.bool), torch.tensor(100.0))
+    assert float(loss) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("mask", [[[False] * 3] * 2, [[True, False, False], [False, False, True]]])
+def test_without_a_second_point_the_contrast_is_zero(mask: list[list[bool]]) -> None:
+    sketches, photos = unit(2, 3, 5).requires_grad_(), unit(2, 3, 5, seed=1).requires_grad_()
+    loss = keypoint_contrast(sketches, photos, torch.tensor(mask), torch.tensor(100.0))
+    loss.backward()
+    assert loss.item() == 0
+    for rows in (sketches, photos):
+        assert rows.grad is not None
+        assert torch.equal(rows.grad, torch.zeros_like(rows))
+
+
+@pytest.mark.parametrize("norm", ["squared", "plain"])
+def test_the_endpoint_error_equals_a_slow_loop(norm: str) -> None:
+    predicted, target = normal(2, 4, 2) * 3, normal(2, 4, 2, seed=1) * 3
+    errors = [float((predicted[b, n, 0] - target[b, n, 0]) ** 2 + (predicted[b, n, 1] - target[b, n, 1]) ** 2)
+              for b in range(2) for n in range(4) if VISIBLE[b, n]]
+    slow = sum(error if norm == "squared" else math.sqrt(error) for error in errors) / 5
+    assert float(endpoint_error(predicted, target, VISIBLE, norm)) == pytest.approx(slow, rel=1e-5)  # type: ignore[arg-type]
+
+
+def test_a_place_three_cells_right_and_four_down_is_25_squared_and_5_plain() -> None:
+    visible = torch.ones(1, 1, dtype=torch.bool)
+    here, there = torch.zeros(1, 1, 2), torch.tensor([[[3.0, 4.0]]])
+    assert float(endpoint_error(here, there, visible, "squared")) == 25
+    assert float(endpoint_error(here, there, visible, "plain")) == 5
+
+
+@pytest.mark.parametrize("norm", ["squared", "plain"])
+def test_a_perfect_place_has_a_gradient_of_zero(norm: str) -> None:
+    place = torch.ones(1, 2, 2, requires_grad=True)
+    endpoint_error(place, torch.ones(1, 2, 2), torch.ones(1, 2, dtype=torch.bool), norm).backward()  # type: ignore[arg-type]
+    assert place.grad is not None
+    assert torch.equal(place.grad, torch.zeros(1, 2, 2))
+
+
+@pytest.mark.parametrize("norm", ["squared", "plain"])
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_loss_is_made_of_both_directions(norm: str, masked: bool) -> None:
+    pairs = example()
+    sketch_allowed, photo_allowed = torch.ones(2, *SKETCH_GRID) > 0, torch.ones(2, *PHOTO_GRID) > 0
+    if masked:
+        sketch_allowed[:, 0], photo_allowed[:, :, 6:] = False, False
+    found = loss_of(pairs, {"sketch_allowed": sketch_allowed, "photo_allowed": photo_allowed} if masked else {},
+                    norm=norm)
+    rows = {kind: features_at(pairs[f"{kind}_maps"], pairs[f"{kind}_px"], SIDE) for kind in ("sketch", "photo")}
+    forth = soft_argmax(correlate(rows["sketch"], pairs["photo_maps"]), TEMPERATURE, photo_allowed)
+    back = soft_argmax(correlate(rows["photo"], pairs["sketch_maps"]), TEMPERATURE, sketch_allowed)
+    errors = [endpoint_error(predicted, to_cells(pairs[f"{kind}_px"], SIDE, grid), VISIBLE, norm)  # type: ignore[arg-type]
+              for predicted, kind, grid in ((forth, "photo", PHOTO_GRID), (back, "sketch", SKETCH_GRID))]
+    assert found.keys() == {"contrast", "endpoint"}
+    assert torch.allclose(found["endpoint"], sum(errors) / 2)  # type: ignore[arg-type]
+    assert torch.allclose(found["contrast"],
+                          keypoint_contrast(rows["sketch"], rows["photo"], VISIBLE, torch.tensor(5.0)))
+
+
+def test_a_shifted_copy_has_next_to_no_loss() -> None:
+    """The photo is the sketch moved two cells to the right; moved key points are right, others are not."""
+    sketch = normal(1, 64, 8, 12)
+    photo = torch.cat([normal(1, 64, 8, 2, seed=1), sketch[..., :-2]], dim=3)
+    points = torch.tensor([[[10.0, 3.0], [22.0, 27.0], [30.0, 45.0]]])  # centres of cells: 4 x 6 pixels each
+    options: dict[str, Any] = {"canvas_size": SIDE, "temperature": 0.01, "scale": torch.tensor(100.0),
+                               "config": CorrespondenceLossConfig(norm="plain")}
+    visible = torch.ones(1, 3, dtype=torch.bool)
+    right = correspondence_loss(sketch, photo, points, points + torch.tensor([8.0, 0.0]), visible, **options)
+    assert float(right["contrast"]) == pytest.approx(0, abs=1e-4)
+    assert float(right["endpoint"]) == pytest.approx(0, abs=1e-3)
+    wrong = correspondence_loss(sketch, photo, points, points, visible, **options)
+    assert float(wrong["endpoint"]) == pytest.approx(2, abs=1e-3)
+
+
+@pytest.mark.parametrize("value", [0.0, 1e6, math.nan])
+def test_invisible_points_have_no_influence(value: float) -> None:
+    """Whatever stands in their place, also what is no number: the same terms and the same gradients."""
+    results = []
+    for pairs in (example(), example()):
+        if results:
+            for name in ("sketch_px", "photo_px"):
+                pairs[name] = torch.where(VISIBLE[..., None], pairs[name], value)
+        maps = [pairs[name].requires_grad_() for name in ("sketch_maps", "photo_maps")]
+        terms = loss_of(pairs)
+        gradients = torch.autograd.grad(correspondence_total(terms, CorrespondenceLossConfig()), maps)
+        results.append([*terms.values(), *gradients])
+    for plain, changed in zip(*results, strict=True):
+        assert torch.allclose(plain, changed, atol=1e-6)
+
+
+def test_a_batch_without_visible_points_has_no_loss_and_a_gradient_of_zero() -> None:
+    pairs = {**example(), "visible": torch.zeros_like(VISIBLE)}
+    maps = [pairs[name].requires_grad_() for name in ("sketch_maps", "photo_maps")]
+    terms = loss_of(pairs)
+    total = correspondence_total(terms, CorrespondenceLossConfig())
+    assert total.item() == 0
+    for gradient in torch.autograd.grad(total, maps):
+        assert torch.equal(gradient, torch.zeros_like(gradient))
+
+
+@pytest.mark.parametrize("config", [{"endpoint_weight": 0.0}, {"contrast_weight": 0.0}, {"norm": "plain"}, {}])
+def test_gradients_reach_both_maps_and_lower_the_loss(config: dict[str, object]) -> None:
+    settings = CorrespondenceLossConfig.model_validate(config)
+    pairs = example()
+    maps = {name: pairs[name].requires_grad_() for name in ("sketch_maps", "photo_maps")}
+    before = correspondence_total(loss_of(pairs, **config), settings)
+    gradients = torch.autograd.grad(before, list(maps.values()))
+    moved = {name: (value - 1e-3 * gradient).detach()
+             for (name, value), gradient in zip(maps.items(), gradients, strict=True)}
+    assert all(gradient.abs().flatten(1).sum(1).min() > 0 for gradient in gradients)
+    assert correspondence_total(loss_of({**pairs, **moved}, **config), settings) < before
+
+
+def test_the_scale_learns() -> None:
+    scale = torch.tensor(5.0, requires_grad=True)
+    terms = correspondence_loss(**example(), canvas_size=SIDE, temperature=TEMPERATURE, scale=scale,
+                                config=CorrespondenceLossConfig())
+    terms["contrast"].backward()
+    assert scale.grad is not None
+    assert scale.grad != 0
+
+
+def test_the_total_is_weighted() -> None:
+    terms = {"contrast": torch.tensor(3.0), "endpoint": torch.tensor(5.0)}
+    config = CorrespondenceLossConfig(contrast_weight=2.0, endpoint_weight=0.5)
+    assert float(correspondence_total(terms, config)) == 8.5
+    assert float(correspondence_total(terms, CorrespondenceLossConfig())) == 8
+
+
+def test_noise_moves_the_target_by_cells() -> None:
+    """On a perfect pair the squared error is that of the noise alone: a variance in x and one in y."""
+    maps = normal(1, 64, 8, 8)
+    centres = (torch.cartesian_prod(torch.arange(8.0), torch.arange(8.0)) + 0.5)[None].repeat(1, 20, 1) * SIDE / 8
+    visible = torch.ones(1, centres.shape[1], dtype=torch.bool)
+
+    def error(std: float, seed: int) -> float:
+        return float(correspondence_loss(
+            maps, maps, centres, centres, visible, canvas_size=SIDE, temperature=0.01, scale=torch.tensor(1.0),
+            config=CorrespondenceLossConfig(target_noise=std), generator=torch.Generator().manual_seed(seed),
+        )["endpoint"])
+
+    assert error(0.0, 0) == pytest.approx(0, abs=1e-3)
+    assert error(3.0, 0) == pytest.approx(2 * 3**2, rel=0.05)
+    assert error(3.0, 0) == error(3.0, 0) != error(3.0, 1)
+
+
+def test_half_precision_around_the_loss_does_not_reach_it() -> None:
+    pairs = example()
+    plain = loss_of(pairs)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = loss_of(pairs)
+    for name, value in plain.items():
+        assert inside[name].dtype == torch.float32
+        assert torch.equal(inside[name], value)
+    rounded = {name: value.bfloat16() if name.endswith("maps") else value for name, value in pairs.items()}
+    exact = {name: value.float() if name.endswith("maps") else value for name, value in rounded.items()}
+    for name, value in loss_of(rounded).items():
+        assert torch.allclose(value, loss_of(exact)[name], rtol=1e-5)
+
+
+def test_nothing_as_large_as_the_whole_correlation_is_kept() -> None:
+    """The backward pass of a pair with 4,096 cells each holds nothing larger than a map."""
+    maps = [normal(1, 8, 64, 64, seed=seed).requires_grad_() for seed in range(2)]
+    points = torch.rand(1, 3, 2, generator=torch.Generator().manual_seed(0)) * SIDE
+    sizes: list[int] = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        sizes.append(tensor.untyped_storage().nbytes() // tensor.element_size())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        terms = correspondence_loss(*maps, points, points, torch.ones(1, 3, dtype=torch.bool), canvas_size=SIDE,
+                                    temperature=TEMPERATURE, scale=torch.tensor(5.0),
+                                    config=CorrespondenceLossConfig())
+    assert max(sizes) == maps[0].numel() < 64**4 / 100
+    assert all(value.requires_grad for value in terms.values())
+
+
+@pytest.mark.parametrize("wrong", [{"norm": "l1"}, {"contrast_weight": -1}, {"endpoint_weight": -0.5},
+                                   {"target_noise": -3}, {"window": 7}])
+def test_settings_out_of_range_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        CorrespondenceLossConfig.model_validate(wrong)
+
+
+def line_sketch(*points: tuple[int, int], size: tuple[int, int] = (40, 30), color: object = (0, 0, 0)) -> Image.Image:
+    """A line one pixel wide on white; size = (width, height)."""
+    paper = Image.new("RGB", size, (255, 255, 255))
+    ImageDraw.Draw(paper).line(points, fill=color)  # type: ignore[arg-type]
+    return paper
+
+
+def test_ink_points_are_ends_then_the_middle() -> None:
+    found = ink_points(line_sketch((5, 10), (25, 10)), 3)
+    assert sorted(found[:2].tolist()) == [[5.5, 10.5], [25.5, 10.5]]
+    assert found[2].tolist() == [15.5, 10.5]
+
+
+@pytest.mark.parametrize("color", [(0, 0, 0), (255, 0, 0), (255, 240, 0), (0, 0, 255), (90, 90, 90)])
+def test_ink_points_lie_on_the_ink_far_from_each_other_and_are_always_the_same(color: tuple[int, ...]) -> None:
+    sketch = line_sketch((5, 5), (35, 5), (35, 25), (5, 25), (5, 5), color=color)
+    found = ink_points(sketch, 8)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, ink_points(sketch, 8))
+    assert all(sketch.getpixel((int(x), int(y))) == color for x, y in found.tolist())
+    assert torch.equal(found % 1, torch.full((8, 2), 0.5))
+    assert torch.pdist(found).min() >= 8  # the outline is 100 pixels long
+
+
+def test_fewer_pixels_of_ink_than_points_are_all_taken_once() -> None:
+    found = ink_points(line_sketch((5, 10), (7, 10)), 50)
+    assert sorted(found.tolist()) == [[5.5, 10.5], [6.5, 10.5], [7.5, 10.5]]
+
+
+def test_ink_points_need_a_count() -> None:
+    with pytest.raises(ConfigError, match="at least 1, got 0"):
+        ink_points(line_sketch((5, 10), (7, 10)), 0)
+
+
+def test_points_are_found_inside_each_photo(tiny_model: SketchFusion, sketch_file: Path,
+                                            pictures: list[Image.Image]) -> None:
+    """Chosen points of a sketch of 120 x 90 pixels, in photos of all shapes."""
+    matches = match_points(tiny_model, sketch_file, pictures, num_points=5, batch_size=3)
+    assert len(matches) == len(pictures)
+    chosen = ink_points(Image.open(sketch_file), 5)
+    for match, photo in zip(matches, pictures, strict=True):
+        assert torch.equal(match.query_px, chosen)
+        assert match.found_px.shape == (5, 2)
+        assert (match.found_px >= 0).all()
+        assert (match.found_px <= torch.tensor([photo.width, photo.height])).all()
+        assert match.scores.shape == (5,)
+        assert match.scores.abs().max() <= 1
+        for value in (match.query_px, match.found_px, match.scores):
+            assert value.dtype == torch.float32
+            assert not value.requires_grad
+    assert not torch.equal(matches[0].found_px, matches[2].found_px)
+
+
+def test_a_photo_alone_has_the_points_that_it_has_in_a_batch(tiny_model: SketchFusion, sketch_file: Path,
+                                                             pictures: list[Image.Image]) -> None:
+    points = torch.tensor([[20.0, 70.0], [60.0, 20.0], [55.0, 44.0]])
+    together = match_points(tiny_model, sketch_file, pictures, points, batch_size=7)
+    for photo, match in zip(pictures, together, strict=True):
+        alone, = match_points(tiny_model, sketch_file, photo, points)
+        assert torch.allclose(alone.found_px, match.found_px, atol=1e-2)
+        assert torch.allclose(alone.scores, match.scores, atol=1e-4)
+
+
+def test_the_sketch_is_encoded_once(make_tiny: Callable[..., SketchFusion], monkeypatch: pytest.MonkeyPatch,
+                                    sketch_file: Path, pictures: list[Image.Image]) -> None:
+    model = make_tiny()
+    sizes: list[int] = []
+    real = model.features_of
+
+    def note(canvas: Canvas) -> Features:
+        sizes.append(len(canvas))
+        return real(canvas)
+
+    monkeypatch.setattr(model, "features_of", note)
+    match_points(model, sketch_file, iter(pictures), batch_size=3)
+    assert sizes == [1, 3, 3, 1]
+
+
+def gradient_picture(width: int, height: int) -> Image.Image:
+    """Red says how far right a pixel lies, green how far down, both as a share of the picture."""
+    pixels = np.zeros((height, width, 3), dtype=np.uint8)
+    pixels[..., 0] = np.round((np.arange(width) + 0.5) / width * 255)[None]
+    pixels[..., 1] = np.round((np.arange(height) + 0.5) / height * 255)[:, None]
+    return Image.fromarray(pixels)
+
+
+def place_features(canvas: Canvas) -> Features:
+    """Stands in for an extractor that knows which part of the object every cell shows: read off red and green."""
+    shares = F.interpolate(canvas.images_01[:, :2], 16, mode="bilinear") * math.pi  # of the pixels about each centre
+    feature_map = torch.cat([shares.cos(), shares.sin()], dim=1)
+    return Features(feature_map, F.normalize(feature_map.mean((2, 3)), dim=1))
+
+
+@pytest.fixture
+def knowing_model(make_tiny: Callable[..., SketchFusion], monkeypatch: pytest.MonkeyPatch) -> SketchFusion:
+    """The padding of its photos looks like the middle of the object, as the padding's colour is nearly that."""
+    model = make_tiny("heads.correspondence.temperature=0.002")
+    monkeypatch.setattr(model, "features_of", place_features)
+    return model
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("target", [(160, 80), (70, 180), (64, 64), (1200, 900)])
+def test_points_travel_between_the_frames_of_both_pictures(knowing_model: SketchFusion, target: tuple[int, int],
+                                                           reverse: bool) -> None:
+    """What lies at a share of the width and height of one picture is found at the same share of the other."""
+    shares = torch.tensor([[0.5, 0.5], [0.3, 0.6], [0.7, 0.25], [0.2, 0.8]])
+    one, other = gradient_picture(120, 90), gradient_picture(*target)
+    match, = match_points(knowing_model, other if reverse else one, one if reverse else other,
+                          shares * torch.tensor([120, 90]), reverse=reverse)
+    cell = max(target) / 16
+    assert torch.allclose(match.query_px, shares * torch.tensor([120, 90]))
+    assert (match.found_px - shares * torch.tensor(target)).abs().max() < 0.6 * cell
+    assert match.scores.min() > 0.98
+
+
+def test_photos_in_files_are_answered_in_pixels_of_their_full_size(knowing_model: SketchFusion,
+                                                                   tmp_path: Path) -> None:
+    """A large JPEG is decoded smaller, and turned by its EXIF; points belong to the upright original all the same."""
+    upright = gradient_picture(900, 1200)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.jpg", quality=95, exif=exif)
+    shares = torch.tensor([[0.3, 0.7], [0.6, 0.3]])
+    match, = match_points(knowing_model, gradient_picture(60, 60), tmp_path / "turned.jpg", shares * 60)
+    assert (match.found_px - shares * torch.tensor([900, 1200])).abs().max() < 50
+
+
+def test_a_photo_thinner_than_a_cell_holds_its_points(knowing_model: SketchFusion) -> None:
+    match, = match_points(knowing_model, gradient_picture(60, 60), gradient_picture(300, 5),
+                          torch.tensor([[0.0, 0.0], [60.0, 60.0]]))
+    assert ((match.found_px >= 0) & (match.found_px <= torch.tensor([300, 5]))).all()
+
+
+def test_window_and_temperature_come_from_the_model(make_tiny: Callable[..., SketchFusion],
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a temperature that makes all cells equal, the place is the middle of the window: the picture, or one cell."""
+    points, sketch = torch.tensor([[45.0, 45.0]]), gradient_picture(64, 64)
+    wide, narrow = (make_tiny("heads.correspondence.temperature=1e6", f"heads.correspondence.window={window}")
+                    for window in (1.0, 0.01))
+    for model, expected in ((wide, 32), (narrow, 46)):  # 46: the centre of cell 11
+        monkeypatch.setattr(model, "features_of", place_features)
+        match, = match_points(model, sketch, sketch, points)
+        assert match.found_px.flatten().tolist() == pytest.approx([expected, expected], abs=0.01)
+
+
+def test_reverse_finds_points_of_the_photo_in_the_sketch(tiny_model: SketchFusion, sketch_file: Path,
+                                                         pictures: list[Image.Image]) -> None:
+    points = torch.tensor([[10.0, 100.0], [49.0, 3.0]])  # the photo is 50 x 120, the sketch 120 x 90
+    match, = match_points(tiny_model, sketch_file, pictures[2], points, reverse=True)
+    assert torch.equal(match.query_px, points)
+    assert ((match.found_px >= 0) & (match.found_px <= torch.tensor([120, 90]))).all()
+
+
+@pytest.mark.parametrize("name", ["drawing.svg", "drawing.ndjson"])
+def test_drawn_sketches_have_the_pixels_they_are_drawn_with(tiny_model: SketchFusion, pictures: list[Image.Image],
+                                                            tmp_path: Path, name: str) -> None:
+    content = {"drawing.svg": '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 10"><path d="M 1 1 L 9 9" '
+                              'stroke="black"/></svg>', "drawing.ndjson": '{"drawing": [[[0, 90], [0, 90]]]}'}
+    (tmp_path / name).write_text(content[name])
+    match, = match_points(tiny_model, tmp_path / name, pictures[0], num_points=4)
+    assert len(match.query_px) == 4
+    assert match.query_px.max() > 256  # of the 512 x 512 pixels of read_sketch
+
+
+@pytest.mark.parametrize("point", [(130.0, 20.0), (20.0, 90.5), (-1.0, 5.0), (math.nan, 5.0)])
+def test_points_outside_their_picture_are_refused(tiny_model: SketchFusion, sketch_file: Path,
+                                                  pictures: list[Image.Image], point: tuple[float, float]) -> None:
+    points = torch.tensor([(3.0, 3.0), point])
+    expected = rf"\({point[0]:g}, {point[1]:g}\) lies outside the sketch, which is 120 pixels wide and 90 high"
+    with pytest.raises(ConfigError, match=expected):
+        match_points(tiny_model, sketch_file, pictures, points)
+
+
+def test_the_edges_of_a_picture_are_inside(tiny_model: SketchFusion, sketch_file: Path,
+                                           pictures: list[Image.Image]) -> None:
+    match, = match_points(tiny_model, sketch_file, pictures[0], torch.tensor([[0, 0], [120, 90]]))
+    assert match.found_px.isfinite().all()
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    ({"points_px": torch.zeros(2)}, r"must be \(N, 2\).*got \(2,\)"),
+    ({"points_px": torch.zeros(0, 2)}, r"at least one, got \(0, 2\)"),
+    ({"points_px": torch.zeros(3, 3)}, r"got \(3, 3\)"),
+    ({"num_points": 0}, "number of points must be at least 1, got 0"),
+    ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+    ({"reverse": True, "points_px": torch.ones(1, 2)}, "on one photo, but 7 were given"),
+])
+def test_arguments_that_do_not_fit_are_refused(tiny_model: SketchFusion, sketch_file: Path,
+                                               pictures: list[Image.Image], arguments: dict[str, Any],
+                                               message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        match_points(tiny_model, sketch_file, pictures, **arguments)
+
+
+def test_reverse_needs_points(tiny_model: SketchFusion, sketch_file: Path, pictures: list[Image.Image]) -> None:
+    with pytest.raises(ConfigError, match="a photo has no ink; give points_px"):
+        match_points(tiny_model, sketch_file, pictures[0], reverse=True)
+
+
+def test_no_photo_and_a_blank_sketch_are_refused(tiny_model: SketchFusion, sketch_file: Path,
+                                                 pictures: list[Image.Image]) -> None:
+    with pytest.raises(ImageError, match="no picture was given"):
+        match_points(tiny_model, sketch_file, [])
+    with pytest.raises(ImageError, match="blank sketch"):
+        match_points(tiny_model, Image.new("RGB", (40, 40), "white"), pictures)
