@@ -4,7 +4,8 @@
         --out benchmarks/results/tasks.json --method "universal=runs/a/fusion runs/b/fusion" --method "B-SD=..."
 
 A method is a name and the folders of its seeds. What is judged was not seen in training by any of the networks:
-retrieval on ``pacs_dev``; recognition on the held-out drawings of the shards; correspondence and segmentation on
+retrieval on ``pacs_dev``; recognition on the held-out drawings of the shards (mean over classes, and over all drawings,
+of which some classes have far more than others); correspondence and segmentation on
 composites of held-out photos (`data make-composites --part held-out`) and on a drawn world of another seed. Frozen
 encoders run once, for all methods. Intervals: 95 % bootstrap over queries for one fusion, Student t over seeds.
 """
@@ -40,7 +41,8 @@ from sketchfusion.features import Encoded
 BATCH = 32
 MEASURES = {  # of the JSON -> heading
     "pacs mAP@all": "mAP@all", "pacs P@100": "P@100", "pacs Acc@1": "inst. Acc@1", "pacs Acc@10": "inst. Acc@10",
-    "drawings recognition_Acc@1": "recog. Acc@1", "drawings recognition_Acc@5": "recog. Acc@5",
+    "classes recognition_Acc@1": "recog. Acc@1", "classes recognition_Acc@5": "recog. Acc@5",
+    "drawings recognition_Acc@1": "recog. Acc@1, all",
     "composites correspondence_PCK@5": "PCK@5 traced", "composites correspondence_PCK@10": "PCK@10 traced",
     "world correspondence_PCK@5": "PCK@5 world", "world correspondence_PCK@10": "PCK@10 world",
     "composites segmentation_IoU": "mIoU", "composites segmentation_pAcc": "pAcc",
@@ -113,10 +115,16 @@ def judge(model: SketchFusion, data: TestData) -> Figures:
         targets = torch.tensor([known.get(name, -1) for name in data.names])[data.drawings.class_ids]
         found = judge_recognition(model, describe_side(model, data.drawings), targets)
         figures |= {f"drawings {name}": values for name, values in found.items()}
+        figures |= {f"classes {name}": by_class(values, targets[targets >= 0]) for name, values in found.items()}
     for place, (sketches, photos) in data.pairs.items():
         found = judge_dense(model, sketches, photos, refined=place == "composites")
         figures |= {f"{place} {name}": values for name, values in found.items()}
     return figures
+
+
+def by_class(values: Tensor, targets: Tensor) -> Tensor:
+    """(K,) means over the drawings of each class: all classes count alike, however many drawings they have."""
+    return torch.stack([values[targets == target].mean() for target in targets.unique()])
 
 
 def over_seeds(by_seed: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
@@ -171,6 +179,7 @@ def main() -> None:
     parser.add_argument("--world", type=Path, required=True, help="of `data make-world` with a seed of its own")
     parser.add_argument("--out", type=Path, required=True, help="JSON file; methods that are in it already stay")
     parser.add_argument("--method", action="append", default=[], metavar="NAME=FOLDER ...", help="seeds of a method")
+    parser.add_argument("--set", action="append", default=[], metavar="A.B=C", help="setting of all models")
     arguments = parser.parse_args()
     methods = named_folders(arguments.method)
     report = json.loads(arguments.out.read_text()) if arguments.out.is_file() else {"methods": {}}
@@ -186,12 +195,13 @@ def main() -> None:
             by_seed = []
             for folder in folders:
                 model = SketchFusion.from_pretrained(folder, device="cpu", dtype="float32",
-                                                     overrides=["diffusion.max_batch=64"])
+                                                     overrides=["diffusion.max_batch=64", *arguments.set])
                 if data is None:
                     data, identity = read_test_data(arguments, model, bar), backbones(model)
                 if backbones(model) != identity:
                     sys.exit(f"{folder} has other backbones than the first fusion; judge it in a run of its own")
                 by_seed.append(summary(judge(model, data)))
+            report["settings"] = arguments.set
             report["methods"][name] = {"folders": [str(folder) for folder in folders], "by_seed": by_seed,
                                        "over_seeds": over_seeds(by_seed)}
             arguments.out.parent.mkdir(parents=True, exist_ok=True)

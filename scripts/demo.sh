@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The main job from nothing: pictures, a gallery, three searches by sketch, and a picture of what was found.
+# The main job from nothing: pictures, a gallery, three searches by sketch, and pictures of what was found, named, matched
+# and cut out.
 set -euo pipefail
 echo "This demo runs on the preset ${PRESET:-mini (the default: small, trained, inside the package)}."
 GALLERY="$DEMO/gallery-$(basename "$PHOTOS")-${PRESET:-default}"  # one for each folder and preset
@@ -19,6 +20,18 @@ for class in lighthouse guitar cat; do
     run search "$sketch" --gallery "$GALLERY" --top 8 --sheet "$DEMO/found-$class.png"
 done
 
+sketch=$DEMO/world/sketch/lighthouse/lighthouse_00003_0.png
+photos=("$DEMO/world/photo/lighthouse/lighthouse_00003.png" "$DEMO/world/photo/lighthouse/lighthouse_00007.png")
+if [ -z "$PRESET" ]; then  # other presets may have no classes to tell apart
+    echo; echo "==> what do sketches show?"
+    run classify "$sketch" "$DEMO/world/sketch/guitar/guitar_00003_0.png" "$DEMO/world/sketch/cat/cat_00003_0.png" \
+        --top 3 --picture "$DEMO/named.png"
+fi
+echo; echo "==> where are the points of a sketch in photos, the one that was drawn and another?"
+run match "$sketch" "${photos[@]}" --points 8 --picture "$DEMO/matched.png"
+echo; echo "==> cutting out what was drawn"
+run segment "$sketch" "${photos[@]}" --masks "$DEMO/masks" --picture "$DEMO/cut-out.png"
+
 echo
-echo "Pictures of the results: $DEMO/found-lighthouse.png, found-guitar.png, found-cat.png"
+echo "Pictures of the results: $DEMO/found-lighthouse.png, found-guitar.png, found-cat.png, named.png, matched.png, cut-out.png"
 run gallery info "$GALLERY"

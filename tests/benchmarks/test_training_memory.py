@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -37,9 +36,15 @@ def cache(load_modules: Any) -> Any:
 
 
 @pytest.fixture
-def with_real_tensors(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def with_real_tensors(memory: Any, cache: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """They need as much as shapes alone, and on this small scale they are sooner done."""
-    monkeypatch.setattr(memory, "build", functools.partial(memory.build, shapes_only=False, classes=CLASSES))
+    build = memory.build
+
+    def real(made: FusionRecipe, **options: Any) -> Any:
+        return build(made, **options | {"shapes_only": False, "classes": CLASSES})
+
+    for module in (memory, cache):
+        monkeypatch.setattr(module, "build", real)
 
 
 def recipe(*overrides: str) -> FusionRecipe:
@@ -50,11 +55,9 @@ def step(memory: Any, shapes_only: bool, *overrides: str) -> Any:
     return memory.measure_step(memory.build(recipe(*overrides), shapes_only=shapes_only, classes=CLASSES), PAIRS)
 
 
-@pytest.mark.parametrize("overrides", [
-    ("training.gradient_checkpointing=true", "training.precision=bfloat16"),
-    ("training.gradient_checkpointing=false", "model=mini"),
-])
-def test_shapes_alone_need_what_real_tensors_need(memory: Any, overrides: tuple[str, ...]) -> None:
+def test_shapes_alone_need_what_real_tensors_need(memory: Any) -> None:
+    """With checkpoints, so also what is computed again, and under autocast."""
+    overrides = ("training.gradient_checkpointing=true", "training.precision=bfloat16")
     predicted, counted = (step(memory, shapes_only, *overrides) for shapes_only in (True, False))
     assert predicted == counted
     assert predicted.peak > sum(predicted.kept.values()) > 0
@@ -140,6 +143,7 @@ def test_norms_are_single_precision_under_autocast_as_on_a_gpu(memory: Any, prec
     assert {output.dtype for output in outputs} == {expected}
 
 
+@pytest.mark.usefixtures("with_real_tensors")
 def test_what_is_fixed_is_the_parameters_of_the_preset(memory: Any) -> None:
     """Counted elsewhere too; buffers, such as the prompt, are small."""
     bench = memory.build(recipe("tasks.recognition.weight=0"))
@@ -176,6 +180,7 @@ def test_the_command_writes_its_figures(memory: Any, tmp_path: Path) -> None:
     assert checked["per_picture"] < unchecked["per_picture"]
 
 
+@pytest.mark.usefixtures("with_real_tensors")
 def test_keeping_what_was_encoded_saves_operations_and_is_timed(cache: Any, tmp_path: Path,
                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "PAPER", "tiny")

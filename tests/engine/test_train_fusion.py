@@ -176,12 +176,12 @@ def test_a_handful_of_pictures_is_learned_by_heart(write_recipe: WriteRecipe, mo
     """The batch of step 0 again and again, by all tasks together."""
     real = FusionLearner.forward
     monkeypatch.setattr(FusionLearner, "forward", lambda self, number: real(self, 0))
-    tasks = {name: {"loss": {"margin": 0.5}, "weight": 20.0} for name in ("category", "fine_grained")}
-    training = {"steps": 25, "lr": 1e-2, "final_lr": 1.0, "warmup": 0}
+    tasks = {name: {"loss": {"kind": "contrast"}, "weight": 10.0} for name in ("category", "fine_grained")}
+    training = {"steps": 20, "lr": 1e-2, "final_lr": 1.0, "warmup": 0}
     output, _ = train(write_recipe(tasks=tasks, training=training))
     for name in TASKS:
         losses = log(output, name)
-        assert losses[-1] < 0.7 * losses[0], name
+        assert losses[-1] < 0.8 * losses[0], (name, losses)
 
 
 # The head of recognition

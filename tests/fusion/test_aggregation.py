@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -12,6 +14,7 @@ from sketchfusion.config import AggregationConfig, load_preset
 from sketchfusion.errors import ConfigError
 from sketchfusion.features import FeatureInfo
 from sketchfusion.fusion.aggregation import AggregationNetwork
+from sketchfusion.fusion.extractor import SketchFusion
 from sketchfusion.fusion.injection import resample_channels
 
 BLOCKS = {"up1": FeatureInfo(12, 32), "up2": FeatureInfo(16, 16), "up3": FeatureInfo(6, 8)}
@@ -146,3 +149,18 @@ def test_every_parameter_gets_a_gradient() -> None:
 def test_channels_that_the_norm_cannot_split_are_named() -> None:
     with pytest.raises(ConfigError, match=r"out_channels 20 must be a multiple of 4 \* norm_groups = 8"):
         network(out_channels=20)
+
+
+def test_checkpointing_changes_neither_features_nor_gradients(make_tiny: Callable[..., SketchFusion]) -> None:
+    def gradients(checkpointing: bool) -> list[Tensor]:
+        model = make_tiny("aggregation.dropout=0.5").train()
+        if checkpointing:
+            model.enable_gradient_checkpointing()
+        images = torch.rand(2, 3, model.canvas_size, model.canvas_size, generator=torch.Generator().manual_seed(0))
+        torch.manual_seed(1)  # of the dropout
+        found = model(images)
+        found.feature_map.square().mean().backward()
+        return [found.feature_map.detach(), *(value.grad for value in model.aggregator.parameters())]
+
+    for plain, again in zip(gradients(False), gradients(True), strict=True):
+        torch.testing.assert_close(plain, again)

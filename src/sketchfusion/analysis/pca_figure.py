@@ -12,7 +12,7 @@ from sketchfusion.analysis.sheet import EDGE, GAP, HEAD, LABEL, cells_image, fon
 from sketchfusion.drawing import INK, PAPER, place
 from sketchfusion.errors import ConfigError
 
-SIDE = 176
+SIDE = 148
 
 
 @dataclass(frozen=True, eq=False)

@@ -163,7 +163,7 @@ def summarise(found: Spectra) -> dict[str, Any]:
     """Means over the pictures with 95 % intervals of the bootstrap over them, as plain values."""
     profile = found.profile
     return {"pictures": len(found.energy), "low_share": interval(found.low_share), "ratio": interval(found.ratio),
-            "beyond": interval(found.beyond), "common": round(found.common, PLACES),
+            "beyond": interval(found.beyond), "common": round(found.common, PLACES) if len(found.energy) > 1 else None,
             "profile": [{"frequency": ring + 1, **interval(profile[:, ring])} for ring in range(profile.shape[1])]}
 
 

@@ -139,9 +139,17 @@ class LatentDiffusion(DenoisingBackbone):
         self.register_buffer("prompt_pooled", pooled, persistent=False)
 
     def encode(self, images_01: Tensor, keys: Sequence[str]) -> Tensor:
-        """(B, 3, S, S) in [0, 1] -> z_0 (B, 4, h, w), in the UNet's number format; (B, 0) where no tap is wanted."""
+        """(B, 3, S, S) in [0, 1] -> z_0 (B, 4, h, w), in the UNet's number format; (B, 0) where no tap is wanted.
+
+        At most ``max_batch`` images pass the VAE together.
+        """
         if not self.taps:
             return torch.empty(len(images_01), 0, device=images_01.device, dtype=self.unet.dtype)
+        rows = self.config.max_batch
+        return torch.cat([self._latents(images_01[start:start + rows], keys[start:start + rows])
+                          for start in range(0, len(images_01), rows)])
+
+    def _latents(self, images_01: Tensor, keys: Sequence[str]) -> Tensor:
         pixels = self.input_spec.apply(images_01).to(self.vae.dtype)
         encoded = self.vae.encode(pixels)
         mean, std = POSTERIOR[type(self.vae).__name__]

@@ -100,10 +100,11 @@ class FusionTask:
         self._shards = Path(recipe.data.shards).expanduser()
         self._manifest = read_manifest(self._shards)
         self.model = place(build_model(recipe), device=str(run.accelerator.device), dtype="float32", compiled=False)
-        sides = {side: self._encode(f"Encoding {side}", side) for side in SIDES}
-        drawn = self._encode("Encoding held-out sketches", "sketches", held_out=True)
-        self.judged = {"sketches": drawn, "photos": self._encode("Encoding held-out photos", "photos", held_out=True,
-                                                                 samples=drawn.sample_ids)}
+        with run.accelerator.main_process_first():  # the others find what it put into the cache
+            sides = {side: self._encode(f"Encoding {side}", side) for side in SIDES}
+            drawn = self._encode("Encoding held-out sketches", "sketches", held_out=True)
+            self.judged = {"sketches": drawn, "photos": self._encode(
+                "Encoding held-out photos", "photos", held_out=True, samples=drawn.sample_ids)}
         self.targets = self._recognised(sides["sketches"])
         if recipe.training.gradient_checkpointing:
             self.model.enable_gradient_checkpointing()

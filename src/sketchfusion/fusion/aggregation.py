@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from sketchfusion.config import AggregationConfig
 from sketchfusion.errors import ConfigError
@@ -57,7 +58,7 @@ class AggregationNetwork(nn.Module):
             num_timesteps: how many pyramids ``forward`` will be given.
         """
         super().__init__()
-        self.config = config
+        self.config, self.recomputed = config, False
         self.branches = nn.ModuleDict()
         if config.network:
             for tap in config.taps:
@@ -67,6 +68,10 @@ class AggregationNetwork(nn.Module):
             self.mixing = nn.Parameter(torch.ones(num_timesteps, len(config.taps)))
         else:
             self.register_buffer("mixing", torch.ones(num_timesteps, len(config.taps)), persistent=False)
+
+    def enable_gradient_checkpointing(self) -> None:
+        """Compute the bottlenecks again in the backward pass instead of keeping what is inside them."""
+        self.recomputed = True
 
     @property
     def branch_weights(self) -> Tensor:
@@ -81,10 +86,16 @@ class AggregationNetwork(nn.Module):
         total: Tensor | None = None
         for step, pyramid in enumerate(pyramids):
             for index, tap in enumerate(self.config.taps):
-                branch = self.branch(tap, pyramid[tap]) * weights[step, index].to(pyramid[tap].dtype)
+                branch = self._branch(tap, pyramid[tap]) * weights[step, index].to(pyramid[tap].dtype)
                 total = branch if total is None else total + branch
         assert total is not None
         return total
+
+    def _branch(self, tap: str, features: Tensor) -> Tensor:
+        if self.recomputed and torch.is_grad_enabled():
+            again: Tensor = checkpoint(self.branch, tap, features, use_reentrant=False)
+            return again
+        return self.branch(tap, features)
 
     def branch(self, tap: str, features: Tensor) -> Tensor:
         """fbar^n, before its weight: (B, C, Hf, Wf) -> (B, D, grid_size, grid_size)."""

@@ -221,8 +221,9 @@ class SketchFusion(nn.Module):
         self.is_trained = False
 
     def enable_gradient_checkpointing(self) -> None:
-        """Recompute the UNet's blocks in the backward pass instead of keeping them: slower, far less memory."""
+        """Compute blocks of UNet and aggregation again in the backward pass: slower, far less memory."""
         checkpoint_blocks(self.diffusion)
+        self.aggregator.enable_gradient_checkpointing()
 
     def set_prompt(self, prompt: str) -> None:
         """Condition the diffusion model on another prompt; it becomes part of settings and fingerprint.

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from sketchfusion.canvas import Canvas, Kind
     from sketchfusion.fusion.extractor import SketchFusion
 
+KINDS: tuple[Kind, Kind] = ("photo", "sketch")
+TAP = "up2"  # analysis.sources.DEFAULT_TAP, without loading it for --help
 PLACES = 4  # of decimals in reports
 
 app = typer.Typer(no_args_is_help=True, help="The paper's pilot study: look at features and at what a fusion learned.")
@@ -39,7 +41,7 @@ def pca(
     photos: Annotated[list[str], typer.Argument(metavar="PICTURE", help="Photos, or folders of them.")],
     out: Annotated[Path, typer.Option(metavar="FILE.PNG", help="Picture to write (.png, .jpg or .webp).")],
     sketch: Sketches = None,
-    tap: Tap = "up2",
+    tap: Tap = TAP,
     preset: common.Preset = None,
     settings: common.Settings = None,
     device: common.Device = "auto",
@@ -67,9 +69,6 @@ def pca(
     found = pca_of_sources(model, canvases, tap)
     save_drawing(drawn_pca(shown, found), out)
     report_pca(batches, found, model, out, as_json=as_json)
-
-
-KINDS: tuple[Kind, Kind] = ("photo", "sketch")
 
 
 def open_with_tap(preset: str | None, settings: list[str] | None, device: str, dtype: str, tap: str) -> SketchFusion:
@@ -135,7 +134,7 @@ def spectrum(
     out: Annotated[Path | None, typer.Option(
         metavar="FILE.PNG", help="Also draw spectra and profiles (.png, .jpg or .webp).")] = None,
     limit: Limit = None,
-    tap: Tap = "up2",
+    tap: Tap = TAP,
     preset: common.Preset = None,
     settings: common.Settings = None,
     device: common.Device = "auto",
@@ -201,11 +200,11 @@ def report_spectrum(batches: Sequence[Pictures], found: dict[str, dict[Kind, Spe
     for name, by_kind in rows.items():
         grid = found[name]["photo"].grid
         for kind, row in by_kind.items():
-            share = row["low_share"]
+            share, shared = row["low_share"], row["common"]
             between = f"{100 * share['low']:.1f} to {100 * share['high']:.1f} %"
             typer.echo(f"{name:<10}  {f'{grid} x {grid}':>9}  {kind:<6}  {row['pictures']:>8,}  "
                        f"{100 * share['mean']:>7.1f} %  {between:>16}  {row['ratio']['mean']:>10.2f}  "
-                       f"{100 * row['beyond']['mean']:>5.1f} %  {row['common']:>9.3f}")
+                       f"{100 * row['beyond']['mean']:>5.1f} %  {'-' if shared is None else f'{shared:.3f}':>9}")
     if out is not None:
         common.note(f"Picture: {out}")
 

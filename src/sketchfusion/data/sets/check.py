@@ -89,7 +89,8 @@ def check(name: str, folder: str | os.PathLike[str], *, deep: bool = False,
     try:
         found = row.scan(folder, findings)
     except DataError as error:
-        return report(row, folder, None, [*findings.problems, Problem("missing", str(error))], deep=deep)
+        kind = "wrong" if Path(folder).is_dir() else "missing"
+        return report(row, folder, None, [*findings.problems, Problem(kind, str(error))], deep=deep)
     problems = [*findings.problems, *wrong_counts(row, found)]
     groups = equal_files(picture_files(found), None if deep else on_progress)
     if deep:
@@ -134,10 +135,10 @@ def counts(row: DataSet, found: SketchPhotoSet) -> tuple[Count, ...]:
 
 
 def wrong_counts(row: DataSet, found: SketchPhotoSet) -> list[Problem]:
-    """A problem for each number that is none of the published ones."""
+    """A problem for each number that is none of the published ones; that there is nothing at all is told elsewhere."""
     return [Problem("count", f"{count.found:,} {count.what}, published are "
                              f"{' or '.join(f'{number:,}' for number in count.published)}")
-            for count in counts(row, found) if count.published and count.found not in count.published]
+            for count in counts(row, found) if count.found and count.published and count.found not in count.published]
 
 
 def picture_files(found: SketchPhotoSet) -> list[Path]:

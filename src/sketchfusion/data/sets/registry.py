@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -94,7 +95,7 @@ def find_set(name: str) -> DataSet:
     return SETS[name]
 
 
-def read_set(name: str, folder: str, **options: Any) -> SketchPhotoSet:
+def read_set(name: str, folder: str | os.PathLike[str], **options: Any) -> SketchPhotoSet:
     """A data set by its name; the options are those of its reader.
 
     Raises:

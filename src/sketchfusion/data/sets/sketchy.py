@@ -97,18 +97,18 @@ def scan_sketchy(
                         or (root / prefix / "photo").is_dir()), ".")
     spelling, notes = Spelling(seen + unseen), []
 
-    def side(name: str) -> dict[str, list[Path]]:
-        place = listing.side_folder(base, (f"{name}/{transform}", f"{name}/{transform}_ready"), f"{name}s", findings)
+    def side(name: str, what: str) -> dict[str, list[Path]]:
+        place = listing.side_folder(base, (f"{name}/{transform}", f"{name}/{transform}_ready"), what, findings)
         return listing.read_classes(place, findings, spelling=spelling, classes=wanted)
 
     may_lack = extended and not (base / "photo").is_dir()
-    photos = [] if may_lack else photos_of(side("photo"))
+    photos = [] if may_lack else photos_of(side("photo", "photos"))
     if extended:
         place = listing.side_folder(root, extension_folders(root, base), "extension photos", findings)
         more = photos_of(listing.read_classes(place, findings, spelling=spelling, classes=wanted))
         photos, note = merge(photos, more, duplicates)
         notes += note
-    sketches, note = drop_invalid(sketches_of(side("sketch"), findings), invalid_names(root, base), invalid)
+    sketches, note = drop_invalid(sketches_of(side("sketch", "sketches"), findings), invalid_names(root, base), invalid)
     photos_in_order = order(photos)
     sketches_in_order = order(report_unpaired(sketches, photos, findings))
     names = tuple(sorted({picture.class_name for picture in photos_in_order + sketches_in_order}))
