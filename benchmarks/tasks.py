@@ -39,15 +39,15 @@ from sketchfusion.engine.pacs_retrieval import judge_pacs, summary
 from sketchfusion.features import Encoded
 
 BATCH = 32
-MEASURES = {  # of the JSON -> heading
-    "pacs mAP@all": "mAP@all", "pacs P@100": "P@100", "pacs Acc@1": "inst. Acc@1", "pacs Acc@10": "inst. Acc@10",
-    "classes recognition_Acc@1": "recog. Acc@1", "classes recognition_Acc@5": "recog. Acc@5",
-    "drawings recognition_Acc@1": "recog. Acc@1, all",
-    "composites correspondence_PCK@5": "PCK@5 traced", "composites correspondence_PCK@10": "PCK@10 traced",
-    "world correspondence_PCK@5": "PCK@5 world", "world correspondence_PCK@10": "PCK@10 world",
-    "composites segmentation_IoU": "mIoU", "composites segmentation_pAcc": "pAcc",
-    "composites segmentation_IoU_refined": "mIoU refined", "composites segmentation_pAcc_refined": "pAcc refined",
-}
+TABLES = (  # measure of the JSON -> heading
+    {"pacs mAP@all": "mAP@all", "pacs P@100": "P@100", "pacs Acc@1": "instance Acc@1", "pacs Acc@10": "instance Acc@10",
+     "classes recognition_Acc@1": "recognition Acc@1", "classes recognition_Acc@5": "recognition Acc@5",
+     "drawings recognition_Acc@1": "Acc@1 over all drawings"},
+    {"composites correspondence_PCK@5": "PCK@5, traced", "composites correspondence_PCK@10": "PCK@10, traced",
+     "world correspondence_PCK@5": "PCK@5, world", "world correspondence_PCK@10": "PCK@10, world",
+     "composites segmentation_IoU": "mIoU", "composites segmentation_pAcc": "pAcc",
+     "composites segmentation_IoU_refined": "mIoU, refined", "composites segmentation_pAcc_refined": "pAcc, refined"},
+)
 Bar = Callable[[int, int], None]
 Figures = dict[str, Tensor]
 
@@ -140,22 +140,26 @@ def over_seeds(by_seed: list[dict[str, dict[str, float]]]) -> dict[str, dict[str
 
 
 def markdown(methods: dict[str, dict[str, Any]]) -> str:
-    """The table: mean, and half the interval over seeds or the interval over queries, per cent."""
-    lines = ["| method | " + " | ".join(MEASURES.values()) + " |", "|---" * (len(MEASURES) + 1) + "|"]
+    """The tables, per cent: mean, and half of the interval over seeds or, of one fusion, over queries."""
+    return "\n\n".join(table(methods, measures) for measures in TABLES)
+
+
+def table(methods: dict[str, dict[str, Any]], measures: dict[str, str]) -> str:
+    """One of them."""
+    lines = ["| method | " + " | ".join(measures.values()) + " |", "|---" * (len(measures) + 1) + "|"]
     for name, method in methods.items():
         several = len(method["by_seed"]) > 1
         figures = method["over_seeds"] if several else method["by_seed"][0]
-        cells = []
-        for measure in MEASURES:
-            if measure not in figures:
-                cells.append("-")
-                continue
-            value = figures[measure]
-            half = 100 * (value["high"] - value["low"]) / 2
-            cells.append(f"{100 * value['mean']:.1f} ± {half:.1f}")
         seeds = f", {len(method['by_seed'])} seeds" if several else ""
-        lines.append(f"| {name}{seeds} | " + " | ".join(cells) + " |")
+        lines.append(f"| {name}{seeds} | " + " | ".join(cell(figures.get(measure)) for measure in measures) + " |")
     return "\n".join(lines)
+
+
+def cell(figure: dict[str, float] | None) -> str:
+    """Mean and half of the interval; a dash where the method cannot do this."""
+    if figure is None:
+        return "-"
+    return f"{100 * figure['mean']:.1f} ± {50 * (figure['high'] - figure['low']):.1f}"
 
 
 def named_folders(texts: list[str]) -> dict[str, list[Path]]:

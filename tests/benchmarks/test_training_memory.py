@@ -56,8 +56,9 @@ def step(memory: Any, shapes_only: bool, *overrides: str) -> Any:
 
 
 def test_shapes_alone_need_what_real_tensors_need(memory: Any) -> None:
-    """With checkpoints, so also what is computed again, and under autocast."""
-    overrides = ("training.gradient_checkpointing=true", "training.precision=bfloat16")
+    """With checkpoints, so also what is computed again, and under autocast; a single branch is sooner done."""
+    overrides = ("training.gradient_checkpointing=true", "training.precision=bfloat16",
+                 "settings=['diffusion.max_batch=32', 'aggregation.taps=[up1]']")
     predicted, counted = (step(memory, shapes_only, *overrides) for shapes_only in (True, False))
     assert predicted == counted
     assert predicted.peak > sum(predicted.kept.values()) > 0
@@ -81,8 +82,8 @@ def test_what_is_kept_is_what_autograd_saves(memory: Any) -> None:
     assert kept == pytest.approx(sum(size for size, _ in saved.values()), rel=0.01)
 
 
-@pytest.mark.parametrize("overrides", [(), ("tasks.segmentation.weight=0", "tasks.correspondence.weight=0"),
-                                       ("pairs.sketch=1.0",), ("diffusion.max_batch=3",)])
+@pytest.mark.parametrize("overrides", [("tasks.segmentation.weight=0", "tasks.correspondence.weight=0"),
+                                       ("pairs.sketch=1.0",), ("diffusion.max_batch=6",)])
 def test_the_learner_that_trains_keeps_as_much(memory: Any, overrides: tuple[str, ...]) -> None:
     settings = [f"settings=[{item}]" if item.startswith("diffusion") else item for item in overrides]
     made = recipe(f"training.batch_size={PAIRS}", *settings)
@@ -110,10 +111,20 @@ def side(bench: Any, kind: int) -> EncodedSide:
         images=nothing)
 
 
-def test_checkpoints_lower_what_the_unet_keeps_and_the_peak(memory: Any) -> None:
+def test_checkpoints_lower_what_unet_and_aggregation_keep_and_the_peak(memory: Any) -> None:
     plain, checked = (step(memory, False, f"training.gradient_checkpointing={on}") for on in ("false", "true"))
-    assert checked.kept["UNet and injection"] < 0.6 * plain.kept["UNet and injection"]
+    for part in ("UNet and injection", "aggregation"):
+        assert checked.kept[part] < 0.6 * plain.kept[part], part
     assert checked.peak < plain.peak
+
+
+def test_encoding_needs_what_passes_the_vae_together(memory: Any) -> None:
+    """All pictures of a chunk are there, but no more of the VAE's inside than of ``max_batch`` of them."""
+    few, more, chunk = (memory.encode_peak(memory.build(recipe(f"settings=[diffusion.max_batch={rows}]"),
+                                                        shapes_only=False, classes=CLASSES))
+                        for rows in (memory.ENCODED_TOGETHER // 4, memory.ENCODED_TOGETHER // 2, 100))
+    assert few < more < chunk
+    assert chunk - more == pytest.approx(2 * (more - few), rel=0.05)
 
 
 def test_bytes_are_counted_while_they_live(memory: Any) -> None:
@@ -170,7 +181,8 @@ def test_the_line_goes_through_both_points_and_holds_beyond(memory: Any) -> None
 @pytest.mark.usefixtures("with_real_tensors")
 def test_the_command_writes_its_figures(memory: Any, tmp_path: Path) -> None:
     file, out = tmp_path / "tiny.yaml", tmp_path / "figures.json"
-    file.write_text(f"extends: {CONFIGS / 'mini.yaml'}\nmodel: tiny\nsettings: []\ntraining: {{batch_size: 8}}\n")
+    file.write_text(f"extends: {CONFIGS / 'mini.yaml'}\nmodel: tiny\nsettings: ['aggregation.taps=[up1]']\n"
+                    "training: {batch_size: 8}\n")
     assert memory.main(["--recipe", str(file), "--out", str(out)]) == 0
     figures = json.loads(out.read_text("utf-8"))
     assert figures["command"] == f"python benchmarks/training_memory.py --recipe {file}"
@@ -185,7 +197,7 @@ def test_keeping_what_was_encoded_saves_operations_and_is_timed(cache: Any, tmp_
                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "PAPER", "tiny")
     out = tmp_path / "figures.json"
-    assert cache.main(["--preset", "tiny", "--pairs", "8", "--repeats", "1", "--out", str(out)]) == 0
+    assert cache.main(["--preset", "tiny", "--pairs", "4", "--repeats", "1", "--out", str(out)]) == 0
     figures = json.loads(out.read_text("utf-8"))
     counts, cost = figures["gflop_per_picture"]["tiny"], count_cost(load_preset("tiny"))
     assert counts["encoding"] == pytest.approx(cost["VAE encoder"].gflop + cost["patch encoder"].gflop, rel=0.1)

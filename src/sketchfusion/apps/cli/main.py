@@ -13,6 +13,7 @@ from sketchfusion.apps.cli import (
     composites,
     data,
     data_check,
+    evaluate,
     extract,
     gallery,
     index,
@@ -39,6 +40,7 @@ app.command("match")(match.match)
 app.command("segment")(segment.segment)
 app.command("extract")(extract.extract)
 app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("list")(info.list_presets)
 app.command("info")(info.info)

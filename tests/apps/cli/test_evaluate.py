@@ -1,0 +1,111 @@
+"""``sketchfusion evaluate``: the list, a whole run with ``tiny``, its result file, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result as Outcome
+from PIL import Image
+from typer.testing import CliRunner
+
+from sketchfusion.apps.cli import common
+from sketchfusion.apps.cli.main import app
+from sketchfusion.engine.protocols import PROTOCOLS
+from sketchfusion.engine.results import Result
+from sketchfusion.fusion.extractor import SketchFusion
+
+
+def run(*arguments: object) -> Outcome:
+    return CliRunner().invoke(app, ["evaluate", *map(str, arguments)])
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch, tiny_model: SketchFusion) -> list[tuple[str, tuple[str, ...]]]:
+    """Which models were asked for; all of them are ``tiny``."""
+    calls: list[tuple[str, tuple[str, ...]]] = []
+
+    def open_model(model: str, overrides: list[str], device: str, dtype: str) -> SketchFusion:
+        calls.append((model, tuple(overrides)))
+        return tiny_model
+
+    monkeypatch.setattr(common, "open_model", open_model)
+    return calls
+
+
+@pytest.fixture
+def folders(tmp_path: Path, draw_picture: Callable[[tuple[int, int], int], Image.Image]) -> Path:
+    """Two classes of two photos and two sketches."""
+    for seed, name in enumerate(("cat", "house")):
+        for side in ("photos", "sketches"):
+            (tmp_path / "data" / side / name).mkdir(parents=True)
+            for index in range(2):
+                draw_picture((40, 30), 10 * seed + index).save(tmp_path / "data" / side / name / f"{index}.png")
+    return tmp_path / "data"
+
+
+def test_list() -> None:
+    text = run("--list")
+    assert text.exit_code == 0, text.output
+    rows = json.loads(run("--list", "--json").stdout)
+    assert [row["name"] for row in rows] == list(PROTOCOLS)
+    for row in rows:
+        assert f"{row['name']}: {row['task']} on {row['data']}" in text.stdout
+        assert row["measures"]
+    assert "min(k, R)" in text.stdout
+
+
+def test_table_and_result(folders: Path, asked: list[tuple[str, tuple[str, ...]]], tmp_path: Path) -> None:
+    out = tmp_path / "results" / "tiny.json"
+    found = run("folders", "--data", folders, "--model", "tiny", "--method", "B-CLIP", "--seed", 3, "--out", out)
+    assert found.exit_code == 0, found.output
+    assert asked == [("tiny", ("diffusion.seed=3",))]
+    result = Result.load(out)
+    assert (result.model, result.protocol) == ("tiny, B-CLIP", "folders, test split")
+    line = next(line for line in found.stdout.splitlines() if line.startswith("mAP@all"))
+    measure = result.measures["mAP@all"]
+    assert line.split()[1:4] == ["4", f"{100 * measure.mean:.2f}", "%"]
+    assert line.endswith(f"{100 * measure.low:.2f} to {100 * measure.high:.2f}")
+    assert "tiny, B-CLIP" in found.stdout
+    assert "4 sketches, 4 photos" in found.stdout
+    assert "4 queries, 4 photos in the gallery" in found.stderr
+
+
+def test_json(folders: Path, asked: list[tuple[str, tuple[str, ...]]]) -> None:
+    found = json.loads(run("folders", "--data", folders, "--classes", "cat", "--json").stdout)
+    assert asked == [("mini", ())]
+    assert found["protocol"] == "folders, test split, cat only"
+    assert (found["split"], found["photos"], found["sketches"]) == ("test", 2, 2)
+    assert found["measures"]["mAP@all"]["mean"] == 1.0  # one class: every photo is right
+    assert found["measures"]["mAP@all"]["queries"] == 2
+    assert "all relevant photos R" in found["measures"]["mAP@all"]["definition"]
+
+
+@pytest.mark.parametrize(("arguments", "exit_code", "text"), [
+    ((), 2, "name a protocol and the folder of its data set"),
+    (("folders",), 2, "name a protocol and the folder of its data set"),
+    (("folder", "--data", "."), 2, "there is no protocol 'folder'; did you mean folders?"),
+    (("psc6k", "--data", ".", "--method", "HOG"), 2, "HOG cannot do correspondence"),
+    (("folders", "--data", ".", "--split", "validation"), 2, "folders has no validation split"),
+    (("folders", "--data", ".", "--classes", "cat,,dog"), 2, "--classes takes different names"),
+    (("folders", "--data", ".", "--out", "."), 2, "--out . is a folder; name a file"),
+    (("sketchy-21", "--data", "nowhere"), 6, "there is no folder nowhere"),
+    (("sketchy-21", "--data", "nowhere"), 6, "from http://sketchy.eye.gatech.edu")])
+def test_what_goes_wrong_goes_wrong_before_the_model_is_loaded(
+    asked: list[tuple[str, tuple[str, ...]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...], exit_code: int, text: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = run(*arguments, "--json")
+    assert found.exit_code == exit_code, found.output
+    assert text in json.loads(found.stdout)["error"]["message"]
+    assert not asked
+
+
+def test_a_split_that_is_none(folders: Path, asked: list[tuple[str, tuple[str, ...]]]) -> None:
+    found = run("folders", "--data", folders, "--split", "train", "--json")
+    assert found.exit_code == 2
+    assert "train" in json.loads(found.stdout)["error"]["message"]
+    assert not asked
