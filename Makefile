@@ -8,12 +8,13 @@ DEMO := .demo
 PHOTOS ?= $(DEMO)/world/photo
 SKETCHES := $(DEMO)/world/sketch
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test docs lint clean
 help:
 	@echo "make demo                  install, index a drawn gallery, search it with sketches, draw the results"
 	@echo "make demo PHOTOS=FOLDER    the same with your own photos"
 	@echo "make test                  install, lint, type-check and run the tests"
-	@echo "make clean                 remove what these made ($(VENV), $(DEMO))"
+	@echo "make docs                  build the documentation as a site into site/"
+	@echo "make clean                 remove what these made ($(VENV), $(DEMO), site)"
 
 $(VENV)/installed: pyproject.toml
 	@echo "==> virtual environment in $(VENV) (first time only; downloads PyTorch if it is not at hand)"
@@ -32,5 +33,14 @@ test: $(VENV)/installed
 	$(BIN)/mypy
 	$(BIN)/pytest
 
+$(BIN)/mkdocs: $(VENV)/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	@touch $@
+
+docs: $(BIN)/mkdocs
+	$(BIN)/python scripts/cli_reference.py
+	$(BIN)/mkdocs build --strict
+	@echo "site/index.html; with the search: $(PYTHON) -m http.server --directory site"
+
 clean:
-	rm -rf $(VENV) $(DEMO)
+	rm -rf $(VENV) $(DEMO) site

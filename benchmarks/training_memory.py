@@ -56,6 +56,8 @@ CARDS = {"24 GB": 24e9, "80 GB": 80e9}
 USABLE = 0.9
 CLASSES = 345  # that the recognition head tells apart: Quick, Draw!'s
 NORMS = ("group_norm", "layer_norm")
+# number format of the UNet, whether blocks are computed again on the way back
+LINES = ((torch.float32, False), (torch.float32, True), (torch.bfloat16, False), (torch.bfloat16, True))
 
 
 class LiveBytes(TorchDispatchMode):
@@ -379,15 +381,14 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "preset": bench.preset.name, "canvas": bench.model.canvas_size, "precision": first.training.precision,
         "classes": CLASSES, "usable": USABLE, "fixed": bench.fixed, "learned": bench.learned,
         "cache": cache_facts(bench, options.shards), "lines": [], "recipes": {}}
-    for frozen in (torch.float32, torch.bfloat16):
-        for checkpointing in (False, True):
-            line, kept = measure_line(with_training(first, gradient_checkpointing=checkpointing), options.pairs,
-                                      frozen=frozen)
-            result["lines"].append({
-                "unet": str(frozen).removeprefix("torch."), "gradient_checkpointing": checkpointing,
-                "start": line.start, "per_picture": line.per_picture,
-                "kept": {part: vars(own) for part, own in kept.items()},
-                "fits": {name: line.fits(card) for name, card in CARDS.items()}})
+    for frozen, checkpointing in LINES:
+        line, kept = measure_line(with_training(first, gradient_checkpointing=checkpointing), options.pairs,
+                                  frozen=frozen)
+        result["lines"].append({
+            "unet": str(frozen).removeprefix("torch."), "gradient_checkpointing": checkpointing,
+            "start": line.start, "per_picture": line.per_picture,
+            "kept": {part: vars(own) for part, own in kept.items()},
+            "fits": {name: line.fits(card) for name, card in CARDS.items()}})
     for name, recipe in recipes.items():
         result["recipes"][name] = recipe_facts(build(recipe))
     return result

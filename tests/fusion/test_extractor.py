@@ -36,17 +36,21 @@ def images_01() -> Tensor:
 @pytest.mark.parametrize("init", ["zero", "torch"])
 @pytest.mark.parametrize("skips", [False, True])
 def test_exactly_injection_and_aggregation_learn(init: str, skips: bool, images_01: Tensor, make_tiny: Make) -> None:
-    """Every parameter of theirs gets a gradient that is not zero, also from the zero start; no other gets any."""
+    """Every parameter of theirs gets a gradient that is not zero, also from the zero start; no other gets any.
+
+    The heads have no part in the features: they learn from the losses of their tasks.
+    """
     model = make_tiny(f"injection.init={init}", f"injection.skips={skips}", "diffusion.timesteps=[50,195]").train()
     model(images_01).feature_map.square().mean().backward()
     for name, parameter in model.named_parameters():
-        assert parameter.requires_grad == name.startswith(LEARNS), name
+        assert parameter.requires_grad == name.startswith((*LEARNS, "heads.")), name
         if name.startswith(LEARNS):
             assert parameter.grad is not None, name
             assert parameter.grad.abs().sum() > 0, name
         else:
             assert parameter.grad is None, name
-    assert {name.partition(".")[0] + "." for name in model.learned()} == set(LEARNS)
+    assert {name.partition(".")[0] + "." for name in model.learned(heads=False)} == set(LEARNS)
+    assert {name.partition(".")[0] + "." for name in model.learned()} == {*LEARNS, "heads."}
 
 
 def test_the_descriptor_alone_reaches_every_learned_part(images_01: Tensor, make_tiny: Make) -> None:

@@ -44,17 +44,26 @@ def saved(tmp_path: Path, make_tiny: Make) -> Path:
 
 @settings(deadline=None, max_examples=30)
 @given(batch=st.integers(1, 4), size=st.integers(1, 9), classes=st.integers(1, 5), seed=st.integers(0, 99))
-def test_logits_are_a_linear_map_of_descriptors_brought_to_unit_entries(batch: int, size: int, classes: int,
-                                                                        seed: int) -> None:
+def test_logits_are_a_linear_map_of_standardised_descriptors(batch: int, size: int, classes: int,
+                                                             seed: int) -> None:
     torch.manual_seed(seed)
-    head = RecognitionHead(size, [f"class {index}" for index in range(classes)])
+    head = RecognitionHead(size, [f"class {index}" for index in range(classes)]).eval()
+    torch.nn.init.uniform_(head.standardise.running_mean, -1, 1)
+    torch.nn.init.uniform_(head.standardise.running_var, 0.5, 2)
+    mean, variance = head.standardise.running_mean.tolist(), head.standardise.running_var.tolist()
     descriptors = F.normalize(torch.randn(batch, size), dim=1)
     weight, bias = head.linear.weight.tolist(), head.linear.bias.tolist()
-    expected = [[bias[k] + sum(weight[k][d] * row[d] * math.sqrt(size) for d in range(size)) for k in range(classes)]
-                for row in descriptors.tolist()]
+    expected = [[bias[k] + sum(weight[k][d] * (row[d] * math.sqrt(size) - mean[d]) / math.sqrt(variance[d] + 1e-5)
+                               for d in range(size)) for k in range(classes)] for row in descriptors.tolist()]
     found = head(descriptors)
     assert found.shape == (batch, classes)
-    torch.testing.assert_close(found, torch.tensor(expected), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(found, torch.tensor(expected), atol=1e-4, rtol=1e-4)
+
+
+def test_what_all_descriptors_share_has_no_part_in_training() -> None:
+    head = RecognitionHead(8, NAMES).train()
+    descriptors = torch.rand(6, 8)
+    torch.testing.assert_close(head(descriptors), head(descriptors + 3.0), atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
@@ -187,7 +196,7 @@ def test_a_file_that_lacks_a_heads_tensor_is_refused(lost: str, saved: Path) -> 
 
 
 @pytest.mark.parametrize(("names", "says"), [
-    ([], r"unknown \['heads.recognition.linear.bias', 'heads.recognition.linear.weight'\]"),
+    ([], r"unknown \['heads.recognition.linear.bias', 'heads.recognition.linear.weight', 'heads.recognition.stand"),
     (["cat", "dog", "owl"], r"other shape \['heads.recognition.linear.bias', 'heads.recognition.linear.weight'\]"),
 ])
 def test_weights_of_other_classes_than_the_record_names_are_refused(names: list[str], says: str, saved: Path) -> None:

@@ -20,6 +20,7 @@ from torch import Tensor
 from sketchfusion.canvas import Canvas, Kind, read_canvas
 from sketchfusion.errors import ConfigError, ImageError
 from sketchfusion.features import Features
+from sketchfusion.fusion.extractor import as_kind
 from sketchfusion.images import Picture
 from sketchfusion.index import extraction
 from sketchfusion.index.extraction import check_out, explain, extract_to_file, list_pictures
@@ -40,7 +41,7 @@ class LargeMaps:
         self.calls: list[str] = []
 
     def read(self, picture: Picture, kind: Kind) -> Canvas:
-        return read_canvas(picture, self.canvas_size, (0, 0, 0))
+        return read_canvas(as_kind(picture, kind), self.canvas_size, (0, 0, 0))
 
     def features_of(self, canvas: Canvas) -> Features:
         self.calls.append("features")

@@ -176,7 +176,7 @@ def _in_one_piece(folder: Path, model_type: str) -> NamingModel:
     shape = model.config.vision_config
     return NamingModel(model, tokenizer, family, images, _input_spec(folder, images, shape),
                        patch=int(shape.patch_size), text_shape=model.config.text_config,
-                       scale=float(model.logit_scale.detach().exp()))
+                       scale=model.logit_scale.exp().item())
 
 
 def _in_two_pieces(folder: Path) -> NamingModel:

@@ -9,15 +9,23 @@ import torch
 from torch import Tensor, nn
 
 
+def moving(module: nn.Module) -> dict[str, Tensor]:
+    """Everything that training moves, by name: parameters that learn, and statistics such as a normalisation's."""
+    learning = {name: value for name, value in module.named_parameters() if value.requires_grad}
+    kept = module.state_dict(keep_vars=True)
+    return learning | {name: value for name, value in module.named_buffers()
+                       if name in kept and value.is_floating_point()}
+
+
 class Average:
-    """Exponential moving average of the parameters that learn.
+    """Exponential moving average of everything that training moves.
 
     The decay grows with the steps, ``min(decay, (1 + step) / (10 + step))``, so that the first, random weights fade.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay
-        self._live = {name: value for name, value in module.named_parameters() if value.requires_grad}
+        self._live = moving(module)
         self.values = {name: value.detach().clone() for name, value in self._live.items()}
 
     @torch.no_grad()

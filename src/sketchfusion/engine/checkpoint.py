@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from sketchfusion.engine.averaging import Average
+from sketchfusion.engine.averaging import Average, moving
 from sketchfusion.errors import ConfigError, DataError
 
 FOLDER, STATE, RECORD = "checkpoints", "state.safetensors", "state.json"
@@ -84,7 +84,7 @@ def save_best(output: Path, record: dict[str, Any], module: nn.Module) -> None:
     """
     folder = output / BEST
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: value.detach().cpu().contiguous() for name, value in _learnable(module).items()}
+    tensors = {name: value.detach().cpu().contiguous() for name, value in moving(module).items()}
     text = json.dumps(record, indent=1)
     _replace(folder / STATE, lambda file: save_file(tensors, file, metadata={RECORD: text}))
     _replace(folder / BEST_RECORD, lambda file: file.write_text(text + "\n", encoding="utf-8"))
@@ -121,7 +121,7 @@ def load_best(module: nn.Module, output: Path) -> dict[str, Any] | None:
     record = read_best(output)
     if record is None:
         return None
-    tensors, learnable = load_file(output / BEST / STATE), _learnable(module)
+    tensors, learnable = load_file(output / BEST / STATE), moving(module)
     shapes = {name: value.shape for name, value in tensors.items()}
     if shapes != {name: value.shape for name, value in learnable.items()}:
         raise ConfigError(f"the best weights in {output / BEST} are of other networks than this recipe's; restore the "
@@ -134,10 +134,6 @@ def load_best(module: nn.Module, output: Path) -> dict[str, Any] | None:
 def remove_best(output: Path) -> None:
     """Forget which weights were best."""
     shutil.rmtree(output / BEST, ignore_errors=True)
-
-
-def _learnable(module: nn.Module) -> dict[str, Tensor]:
-    return {name: value for name, value in module.named_parameters() if value.requires_grad}
 
 
 def _replace(file: Path, write: Callable[[Path], object]) -> None:

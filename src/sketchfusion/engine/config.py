@@ -59,8 +59,8 @@ class TrainingConfig(Section):
         evaluate_every: in steps; 0: never. Figures of the weights, or of their average if one is kept; no picture.
         best: a held-out figure, higher is better, such as "category_mAP@all": of the evaluated weights those with the
             highest are kept, the last step's among them. Empty: none are.
-        gradient_checkpointing: compute the frozen networks' blocks again on the way back instead of keeping them:
-            slower, far less memory.
+        gradient_checkpointing: compute the blocks of UNet and aggregation again on the way back instead of keeping
+            them: slower, far less memory.
         tensorboard: write the numbers of the log for TensorBoard too.
     """
 
@@ -104,6 +104,10 @@ class Recipe(Section):
     data: DataConfig
     training: TrainingConfig = TrainingConfig()
 
+    def check(self) -> None:
+        """Refuse now what a batch could not hold later. Raises ConfigError."""
+        shares(self.data.mix, self.training.batch_size)
+
 
 class ExportConfig(Section):
     """The finished weights, in the hub's layout; larger files are split as the hub splits them."""
@@ -125,5 +129,5 @@ def load_recipe(kind: type[R], file: Path, overrides: Sequence[str] = ()) -> R:
     for override in overrides:
         assign(raw, override)
     recipe = validate(kind, raw, origin=f"recipe {file}")
-    shares(recipe.data.mix, recipe.training.batch_size)  # refuses now what a batch could not hold later
+    recipe.check()
     return recipe

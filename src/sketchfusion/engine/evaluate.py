@@ -16,7 +16,7 @@ from sketchfusion.config import digest
 from sketchfusion.data.sets import MaskedPair, Picture, SketchPhotoSet
 from sketchfusion.engine.evaluate_pairs import judge_points, judge_segmentation
 from sketchfusion.engine.methods import Method, check_method, describe
-from sketchfusion.engine.protocol_data import read_split
+from sketchfusion.engine.protocol_data import check_split, read_split
 from sketchfusion.engine.protocols import (
     MaskMeasure,
     Per,
@@ -142,8 +142,7 @@ def evaluate(model: SketchFusion, protocol: str | Protocol, folder: str | os.Pat
     """
     row = find_protocol(protocol) if isinstance(protocol, str) else protocol
     check_method(method, row.task)
-    if split not in ("validation", "test"):
-        raise ConfigError(f"split must be validation or test, got {split!r}")
+    check_split(split)
     data = data or read_split(row, folder, split, classes)
     run = Run(model, row, method, Path(folder), split, tuple(sorted(classes)), data, common_root(data), batch_size,
               on_progress, notes=list(data.notes))

@@ -148,8 +148,8 @@ def judge_segmentation(model: SketchFusion, method: Method, pairs: Sequence[Mask
     """
     head = model.heads.segmentation
     own = method == "fused"
-    threshold = float(head.threshold) if own else best_threshold(model, method, others, batch_size, advance)
-    softness = float(head.softness)
+    threshold = head.threshold.item() if own else best_threshold(model, method, others, batch_size, advance)
+    softness = head.softness.item()
     values: dict[str, list[Tensor]] = {measure.name: [] for measure in protocol.measures}
     for pair, (sketch, photo) in zip(pairs, sides_of(model, method, pairs, batch_size), strict=True):
         probability = soft_mask(full_map(sketch, photo), threshold, softness)

@@ -115,6 +115,10 @@ class FusionRecipe(Recipe):
     views: Positive = 2
     cache: str = ""
 
+    def check(self) -> None:
+        """Refuse now what a batch could not hold later. Raises ConfigError."""
+        self.pairs.slots(self.tasks, self.training.batch_size)
+
     def view(self, kind: str) -> ViewConfig:
         """The augmentation of one kind; a photo is shown whole."""
         return self.data.views.get(kind, ViewConfig(whole=1.0))

@@ -38,6 +38,12 @@ def read_split(protocol: Protocol, folder: str | os.PathLike[str], split: Split 
     return found
 
 
+def check_split(split: str) -> None:
+    """Raise ConfigError: a model cannot be evaluated on it."""
+    if split not in ("validation", "test"):
+        raise ConfigError(f"split must be validation or test, got {split!r}")
+
+
 def read_classes(protocol: Protocol, row: DataSet, folder: str | os.PathLike[str], split: Split,
                  classes: Sequence[str]) -> SketchPhotoSet:
     """Seen classes train and validate, unseen ones test."""

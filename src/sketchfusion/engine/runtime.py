@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from sketchfusion.engine.loop import Run, Status
 from sketchfusion.engine.tracking import open_tracker
 from sketchfusion.errors import ConfigError, DeviceError
 
+PATIENCE = timedelta(hours=12)
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
 
 
@@ -44,6 +46,7 @@ def make_accelerator(device: str, precision: str) -> Any:
     try:
         from accelerate import Accelerator
         from accelerate.state import AcceleratorState, PartialState
+        from accelerate.utils import InitProcessGroupKwargs
     except ImportError:
         raise ConfigError("pre-training needs the accelerate library: pip install 'sketchfusion[train]'") from None
     if AcceleratorState._shared_state and PartialState().num_processes == 1:
@@ -51,7 +54,9 @@ def make_accelerator(device: str, precision: str) -> Any:
     if torch.cuda.is_available():
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
-    return Accelerator(mixed_precision="bf16" if precision == "bfloat16" else "no", cpu=device == "cpu")
+    patience = InitProcessGroupKwargs(timeout=PATIENCE)  # the others wait while the first encodes the data
+    return Accelerator(mixed_precision="bf16" if precision == "bfloat16" else "no", cpu=device == "cpu",
+                       kwargs_handlers=[patience])
 
 
 def faster(module: nn.Module, setting: bool | str, device: torch.device) -> Callable[..., Any]:

@@ -55,11 +55,12 @@ def evaluate(
                           "--data DATA/sketchy`; `sketchfusion evaluate --list` shows the protocols")
     from sketchfusion.engine.evaluate import evaluate
     from sketchfusion.engine.methods import check_method
-    from sketchfusion.engine.protocol_data import read_split
+    from sketchfusion.engine.protocol_data import check_split, read_split
     from sketchfusion.engine.protocols import find_protocol
 
     row, names, part = find_protocol(protocol), split_names(classes), cast("Split", split)
     check_method(method, row.task)
+    check_split(split)
     check_out(out)
     found_data = read_split(row, data, part, names)  # before the model is loaded, which may take minutes
     overrides = [*(settings or ()), *([] if seed is None else [f"diffusion.seed={seed}"])]
