@@ -31,13 +31,9 @@ test: $(VENV)/installed
 	@echo "==> ruff, mypy, pytest"
 	$(BIN)/ruff check
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest -n logical
 
-$(BIN)/mkdocs: $(VENV)/installed
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[docs]'
-	@touch $@
-
-docs: $(BIN)/mkdocs
+docs: $(VENV)/installed
 	$(BIN)/python scripts/cli_reference.py
 	$(BIN)/mkdocs build --strict
 	@echo "site/index.html; with the search: $(PYTHON) -m http.server --directory site"

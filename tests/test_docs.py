@@ -8,6 +8,8 @@ import pkgutil
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -196,6 +198,19 @@ def test_the_site_fetches_nothing() -> None:
     for name in PAGES:
         assert not [block for block in blocks(page(name)) if block.language == "mermaid"], f"{name}: from a CDN"
         assert not re.search(r"!\[[^\]]*\]\(\w+://|<(?:img|script|link|iframe)\b[^>]*://", page(name)), name
+
+
+def test_the_site_builds_without_a_warning_or_an_address_of_others(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False,
+                           env={**os.environ, "NO_MKDOCS_2_WARNING": "1"})
+    assert built.returncode == 0, built.stderr
+    assert "WARNING" not in built.stderr
+    for file in tmp_path.rglob("*.html"):
+        fetched = re.findall(r"<(?:script|img|iframe|link)\b[^>]*\b(?:src|href)=[\"']?(?:\w+:)?//[^>]*>",
+                             file.read_text(encoding="utf-8"))
+        assert not fetched, file.name
+    assert "Gallery" in (tmp_path / "api" / "gallery.html").read_text(encoding="utf-8")
 
 
 def headings(text: str) -> set[str]:

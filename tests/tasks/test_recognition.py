@@ -21,7 +21,7 @@ from PIL import Image
 
 from sketchfusion.backbones.patch_encoder import CLIP_MEAN, CLIP_STD
 from sketchfusion.backbones.weights import resolve
-from sketchfusion.canvas import make_canvas
+from sketchfusion.canvas import even_ink, make_canvas
 from sketchfusion.data.world import DrawnWorld
 from sketchfusion.errors import ConfigError, ImageError, WeightsUnavailable
 from sketchfusion.fusion.extractor import SketchFusion
@@ -173,7 +173,7 @@ def test_naming_is_the_softmax_of_scaled_cosines(mini: SketchFusion, sketches: l
         vectors.append(F.normalize(torch.stack(each).mean(0), dim=0))
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
     readable = [sketches[0], render(read_ndjson(sketches[1])), sketches[2]]
-    canvas = make_canvas(readable, mini.canvas_size, (255, 255, 255))
+    canvas = even_ink(make_canvas(readable, mini.canvas_size, (255, 255, 255)))
     pictures = F.normalize(vision(pixel_values=(canvas.images_01 - mean) / std).image_embeds, dim=1)
     scale = math.exp(json.loads((folder / "clip.json").read_text())["logit_scale"])
     expected = (pictures @ torch.stack(vectors).T * scale).softmax(1)
