@@ -66,7 +66,7 @@ def main() -> None:
     arguments = parser.parse_args()
     report: dict[str, Any] = {}
     recipe = load_recipe(FusionRecipe, arguments.recipe, [
-        f"data.shards={arguments.data}", f"cache={arguments.cache}", "output=/tmp/task_gradients"])
+        f"data.shards={arguments.data}", f"cache={arguments.cache}", f"output={arguments.cache}"])
     task = FusionTask(recipe, open_run(recipe, device="cpu"))
     report["at the start"] = measure(task, recipe, arguments.batches)
     if arguments.fusion:
