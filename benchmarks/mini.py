@@ -1,12 +1,11 @@
 """Everything that is claimed of the preset `mini`, by one command that writes one file.
 
-    python benchmarks/mini.py --data DATA --out benchmarks/results/mini.json --pictures docs/images \
-        --seed 0=runs/.../fusion --seed 1=runs/.../fusion --trained "B-SD=runs/.../fusion"
+    python benchmarks/mini.py --data DATA --out benchmarks/results/mini.json --pictures docs/images
 
-Backbones on held-out pictures; retrieval on the real sketches and photos of ``pacs_dev``, which were never trained on;
-the cost of a query. Every mean has the 95 % interval of a bootstrap over queries; ``--seed`` names fusions that
-differ in the seed alone, for their mean and standard deviation, and ``--trained`` baselines whose head was trained on
-the same data for as many steps as these. ``--only`` runs a part and keeps the rest of an existing file.
+Backbones on held-out pictures; the shipped fusion and what needs no training, on the real sketches and photos of
+``pacs_dev``, which were never trained on; the cost of a query. Every mean has the 95 % interval of a bootstrap over
+queries. ``--only`` runs a part and keeps the rest of an existing file. Seeds and trained baselines, on all tasks:
+``benchmarks/tasks.py``.
 """
 
 from __future__ import annotations
@@ -14,8 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import statistics
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +28,7 @@ from sketchfusion.engine.pacs_retrieval import chance, describe_all, describe_ed
 SECTIONS = ("backbones", "retrieval", "speed")
 
 
-def measure_retrieval(data: Path, model: SketchFusion, seeds: dict[str, Path],
-                      trained: dict[str, Path]) -> dict[str, Any]:
+def measure_retrieval(data: Path, model: SketchFusion) -> dict[str, Any]:
     """Every method on ``pacs_dev``: measure -> mean and interval."""
     folder = read_pacs(data / "pacs_dev")
     with Progress(transient=True) as progress:
@@ -44,32 +40,9 @@ def measure_retrieval(data: Path, model: SketchFusion, seeds: dict[str, Path],
                                         for side, kind in (("sketches", "sketch"), ("photos", "photo")))
         table = {name: summary(judge_pacs(folder, *pair)) for name, pair in methods.items()}
         table["chance"] = summary(chance(folder))
-        for name, place in trained.items():
-            table[f"{name}, trained alike"] = judge_model(folder, place, progress)
-        by_seed = {seed: judge_model(folder, place, progress) for seed, place in seeds.items()}
     return {"photos": len(folder.photos), "sketches": len(folder.sketches), "pairs": len(folder.pairs),
             "drawn_photos": len({photo for photo, _ in folder.pairs}), "classes": list(folder.class_names),
-            "average_precision": "plain: over all relevant photos, whole gallery", "methods": table,
-            "fused_by_seed": by_seed, "fused_over_seeds": over_seeds(by_seed) if by_seed else {}}
-
-
-def judge_model(folder: PacsFolder, place: Path, progress: Progress) -> dict[str, dict[str, float]]:
-    """The figures of a trained fusion in a folder."""
-    model = SketchFusion.from_pretrained(place, device="cpu")
-    both = [describe_all(model, files_of(folder, side), kind, baselines=False,
-                         on_progress=bar(progress, str(place)))["fused"]
-            for side, kind in (("sketches", "sketch"), ("photos", "photo"))]
-    return summary(judge_pacs(folder, *both))
-
-
-def over_seeds(by_seed: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
-    """Measure -> mean and standard deviation over the seeds."""
-    result = {}
-    for measure in next(iter(by_seed.values())):
-        values = [figures[measure]["mean"] for figures in by_seed.values()]
-        result[measure] = {"mean": statistics.mean(values), "seeds": len(values),
-                           "std": statistics.stdev(values) if len(values) > 1 else float("nan")}
-    return result
+            "average_precision": "plain: over all relevant photos, whole gallery", "methods": table}
 
 
 def files_of(folder: PacsFolder, side: str) -> list[Path]:
@@ -83,15 +56,6 @@ def bar(progress: Progress, title: str) -> Any:
     return lambda done, total: progress.update(task, completed=done, total=total)
 
 
-def named_folders(texts: list[str]) -> dict[str, Path]:
-    """``NAME=FOLDER`` -> folder by name."""
-    pairs = [text.partition("=") for text in texts]
-    for text, (_, equals, place) in zip(texts, pairs, strict=True):
-        if not equals or not Path(place).is_dir():
-            sys.exit(f"cannot read {text!r}; expected NAME=FOLDER with a folder of `sketchfusion train`")
-    return {name: Path(place) for name, _, place in pairs}
-
-
 def markdown(report: dict[str, Any]) -> str:
     """The retrieval table."""
     methods = report["retrieval"]["methods"]
@@ -101,12 +65,6 @@ def markdown(report: dict[str, Any]) -> str:
         cells = [f"{100 * figures[m]['mean']:.1f} ({100 * figures[m]['low']:.1f}-{100 * figures[m]['high']:.1f})"
                  for m in measures]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    seeds = report["retrieval"]["fused_over_seeds"]
-    if not seeds:
-        return "\n".join(lines)
-    cells = [f"{100 * seeds[m]['mean']:.1f} +- {100 * seeds[m]['std']:.1f}" for m in measures]
-    name = f"fused, {seeds[measures[0]]['seeds']} seeds, trained as long as the baselines"
-    lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -117,8 +75,6 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     parser.add_argument("--pictures", type=Path, required=True, help="folder for the sample pictures")
     parser.add_argument("--model", default="mini", help="preset or folder")
-    parser.add_argument("--seed", action="append", default=[], metavar="NUMBER=FOLDER", help="the same, another seed")
-    parser.add_argument("--trained", action="append", default=[], metavar="NAME=FOLDER", help="a trained baseline")
     parser.add_argument("--only", action="append", choices=SECTIONS, help="a part; all if not given")
     arguments = parser.parse_args()
     report = json.loads(arguments.out.read_text()) if arguments.only and arguments.out.is_file() else {}
@@ -127,8 +83,7 @@ def main() -> None:
                "torch": torch.__version__, "machine": platform.machine()}
     wanted = arguments.only or SECTIONS
     if "retrieval" in wanted:
-        report["retrieval"] = measure_retrieval(arguments.data, model, named_folders(arguments.seed),
-                                                named_folders(arguments.trained))
+        report["retrieval"] = measure_retrieval(arguments.data, model)
     if "backbones" in wanted:
         report["backbones"] = measure_backbones(arguments.data, arguments.pictures)
     if "speed" in wanted:

@@ -33,5 +33,5 @@ echo; echo "==> cutting out what was drawn"
 run segment "$sketch" "${photos[@]}" --masks "$DEMO/masks" --picture "$DEMO/cut-out.png"
 
 echo
-echo "Pictures of the results: $DEMO/found-lighthouse.png, found-guitar.png, found-cat.png, named.png, matched.png, cut-out.png"
+echo "Pictures of the results: $DEMO/found-lighthouse.png, found-guitar.png, found-cat.png, $([ -n "$PRESET" ] || echo "named.png, ")matched.png, cut-out.png"
 run gallery info "$GALLERY"

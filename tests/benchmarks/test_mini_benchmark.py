@@ -23,24 +23,13 @@ def figures(mean: float) -> dict[str, dict[str, float]]:
     return {"mAP@all": {"mean": mean, "low": mean - 0.01, "high": mean + 0.01}}
 
 
-def test_over_seeds_is_the_mean_and_the_sample_deviation(modules: Any) -> None:
-    found = modules["mini"].over_seeds({"0": figures(0.2), "1": figures(0.4), "2": figures(0.3)})["mAP@all"]
-    assert found == {"mean": pytest.approx(0.3), "seeds": 3, "std": pytest.approx(0.1)}
-
-
 def test_the_table_shows_every_method_with_its_interval_in_per_cent(modules: Any) -> None:
     methods = {"fused": figures(0.25), "chance": figures(0.1)}
-    report = {"retrieval": {"methods": methods, "fused_over_seeds": modules["mini"].over_seeds({"0": figures(0.25)})}}
+    report = {"retrieval": {"methods": methods}}
     lines = modules["mini"].markdown(report).splitlines()
     assert lines[0] == "| method | mAP@all |"
     assert "| fused | 25.0 (24.0-26.0) |" in lines
     assert "| chance | 10.0 (9.0-11.0) |" in lines
-
-
-def test_a_folder_without_a_name_ends_the_command_with_what_was_expected(modules: Any, tmp_path: Path) -> None:
-    assert modules["mini"].named_folders([f"1={tmp_path}"]) == {"1": tmp_path}
-    with pytest.raises(SystemExit, match="expected NAME=FOLDER"):
-        modules["mini"].named_folders([str(tmp_path)])
 
 
 def test_every_part_of_a_query_is_timed(modules: Any, tiny_model: SketchFusion, photo_folder: Path, sketch_file: Path,

@@ -150,3 +150,19 @@ def universal_task(tmp_path_factory: pytest.TempPathFactory, fusion_shards: Path
     task.model.eval()  # the statistics of the recognition head stay as they are
     task.learner.eval()
     return task
+
+
+@pytest.fixture
+def pacs(tmp_path: Path, draw_picture: Callable[..., Image.Image]) -> Path:
+    """Two classes of three photos and four sketches; two photos of each class were drawn, once or twice."""
+    pairs = []
+    for seed, name in enumerate(("cat", "house")):
+        for side, count in (("photo", 3), ("sketch", 4)):
+            (tmp_path / side / name).mkdir(parents=True)
+            for index in range(count):
+                draw_picture((40, 30), 100 * seed + index).save(tmp_path / side / name / f"{index}.png")
+        pairs += [[name, f"photo/{name}/{photo}.png", f"sketch/{name}/{sketch}.png"]
+                  for photo, sketch in ((0, 0), (0, 1), (1, 2))]
+    with (tmp_path / "instance_pairs.csv").open("w", newline="") as lines:
+        csv.writer(lines).writerows([["class", "photo", "sketch"], *pairs])
+    return tmp_path

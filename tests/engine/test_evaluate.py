@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -95,22 +94,6 @@ def test_average_precision_by_hand(folders: Path, tiny_model: SketchFusion, know
     assert measures.queries["queries"] == ("sketches/cat/0.png", "sketches/cat/1.png", "sketches/house/0.png",
                                            "sketches/house/1.png")
     assert measures.measures["mAP@all"].values == pytest.approx([cat, cat, house, house], abs=1e-6)
-
-
-@pytest.fixture
-def pacs(tmp_path: Path, draw_picture: Draw) -> Path:
-    """Two classes of three photos and four sketches; two photos of each class were drawn, once or twice."""
-    pairs = []
-    for seed, name in enumerate(("cat", "house")):
-        for side, count in (("photo", 3), ("sketch", 4)):
-            (tmp_path / side / name).mkdir(parents=True)
-            for index in range(count):
-                draw_picture((40, 30), 100 * seed + index).save(tmp_path / side / name / f"{index}.png")
-        pairs += [[name, f"photo/{name}/{photo}.png", f"sketch/{name}/{sketch}.png"]
-                  for photo, sketch in ((0, 0), (0, 1), (1, 2))]
-    with (tmp_path / "instance_pairs.csv").open("w", newline="") as lines:
-        csv.writer(lines).writerows([["class", "photo", "sketch"], *pairs])
-    return tmp_path
 
 
 def test_pacs_is_judged_as_the_benchmark_does(pacs: Path, tiny_model: SketchFusion,

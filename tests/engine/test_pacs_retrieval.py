@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
-from PIL import Image
 
 from sketchfusion.data.pacs import PacsFolder, read_pacs
 from sketchfusion.engine.pacs_retrieval import chance, describe_all, judge_pacs, summary
@@ -17,19 +14,9 @@ from sketchfusion.fusion.extractor import SketchFusion
 
 
 @pytest.fixture
-def folder(tmp_path: Path, draw_picture: Callable[..., Image.Image]) -> PacsFolder:
-    """Two classes of three photos and four sketches; two photos of each class were drawn, once or twice."""
-    pairs = []
-    for seed, name in enumerate(("cat", "house")):
-        for side, count in (("photo", 3), ("sketch", 4)):
-            (tmp_path / side / name).mkdir(parents=True)
-            for index in range(count):
-                draw_picture((40, 30), 100 * seed + index).save(tmp_path / side / name / f"{index}.png")
-        pairs += [[name, f"photo/{name}/{photo}.png", f"sketch/{name}/{sketch}.png"]
-                  for photo, sketch in ((0, 0), (0, 1), (1, 2))]
-    with (tmp_path / "instance_pairs.csv").open("w", newline="") as lines:
-        csv.writer(lines).writerows([["class", "photo", "sketch"], *pairs])
-    return read_pacs(tmp_path)
+def folder(pacs: Path) -> PacsFolder:
+    """What is read of the folder."""
+    return read_pacs(pacs)
 
 
 def test_figures_equal_a_slow_loop(folder: PacsFolder) -> None:

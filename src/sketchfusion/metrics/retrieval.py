@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from sketchfusion.errors import ConfigError, DataError
+from sketchfusion.metrics.bootstrap import drawn_means
 
 Denominator = Literal["relevant", "min_rk", "hits"]
 Interpolation = Literal["none", "voc"]
@@ -159,13 +160,8 @@ def bootstrap_interval(
         raise ConfigError(f"cannot draw an interval with level={level} and draws={draws}; expected a level between 0 "
                           "and 1, such as 0.95, and at least one draw")
     known = _numbers(values, "the measure").cpu().double()
-    generator = torch.Generator().manual_seed(seed)
-    means = torch.empty(draws, dtype=torch.float64)
-    for rows in _chunks(draws, len(known)):
-        drawn = torch.randint(len(known), (rows.stop - rows.start, len(known)), generator=generator)
-        means[rows] = known[drawn].mean(1)
     tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
-    low, high = torch.quantile(means, tails).tolist()
+    low, high = torch.quantile(drawn_means(known, draws, seed), tails).tolist()
     return low, high
 
 
