@@ -17,7 +17,7 @@ import json
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,8 @@ def read_test_data(arguments: argparse.Namespace, model: SketchFusion, bar: Call
     corpus = load_corpus(arguments.shards, model.canvas_size, ["drawing"]).named().part(held_out=True)
     drawings = encode_side(model, corpus, "sketches", {"drawing": PLAIN}, num_views=1, seed=0,
                            on_progress=bar("drawings"))
-    pairs = {name: encode_pairs(model, name, getattr(arguments, name), bar(name)) for name in ("composites", "world")}
+    pairs = {name: encode_pairs(model, name, getattr(arguments, name), bar(name)) for name in ("composites", "world")
+             if getattr(arguments, name, None)}
     return TestData(pacs, *sides, drawings, corpus.classes, pairs)
 
 
@@ -105,8 +106,8 @@ def encode_pairs(model: SketchFusion, kind: str, folder: Path, on_progress: Bar)
 
 
 @torch.no_grad()
-def judge(model: SketchFusion, data: TestData) -> Figures:
-    """Per-query values of every measure."""
+def judge(model: SketchFusion, data: TestData, *, refined: Sequence[str] = ("composites",)) -> Figures:
+    """Per-query values of every measure; masks of the ``refined`` pairs also after refinement."""
     vectors = [torch.cat([model.fuse(encoded, content).descriptor.float() for encoded, content in batches])
                for batches in (data.pacs_sketches, data.pacs_photos)]
     figures = {f"pacs {name}": values for name, values in judge_pacs(data.pacs, *vectors).items()}
@@ -117,7 +118,7 @@ def judge(model: SketchFusion, data: TestData) -> Figures:
         figures |= {f"drawings {name}": values for name, values in found.items()}
         figures |= {f"classes {name}": by_class(values, targets[targets >= 0]) for name, values in found.items()}
     for place, (sketches, photos) in data.pairs.items():
-        found = judge_dense(model, sketches, photos, refined=place == "composites")
+        found = judge_dense(model, sketches, photos, refined=place in refined)
         figures |= {f"{place} {name}": values for name, values in found.items()}
     return figures
 

@@ -30,6 +30,7 @@ ENCODERS: dict[str, dict[str, Any]] = {  # every family, as the hub's config.jso
     "clip": {"model_type": "clip_vision_model", "architectures": ["CLIPVisionModel"], **NATIVE64},
     "clip-with-text": {"model_type": "clip", "architectures": ["CLIPModel"], "projection_dim": 16,
                        "vision_config": NATIVE64, "text_config": TEXT},
+    "dino": {"model_type": "vit", "architectures": ["ViTModel"], **NATIVE64},
     "dinov2": {"model_type": "dinov2", "architectures": ["Dinov2Model"], **NATIVE64},
     "dinov2-registers": {"model_type": "dinov2_with_registers", "architectures": ["Dinov2WithRegistersModel"],
                          "num_register_tokens": 4, **NATIVE64},

@@ -71,6 +71,11 @@ class Canvas:
         return len(self.pixels)
 
     @property
+    def side(self) -> int:
+        """S, pixels."""
+        return int(self.pixels.shape[-1])
+
+    @property
     def images_01(self) -> Tensor:
         """(B, 3, S, S) float in [0, 1]."""
         return self.pixels.float() / 255
@@ -108,16 +113,45 @@ def place_on_canvas(image: Image.Image, side: int, padding: Color, *, size: tupl
         Canvas of one picture.
     """
     full_height, full_width = size or (image.height, image.width)
-    if not full_height or not full_width:
-        raise ImageError(f"the picture has {full_width} x {full_height} pixels; expected at least one")
+    left, top, right, bottom = content_box((full_height, full_width), side)
+    canvas = Image.new("RGB", (side, side), padding)
+    canvas.paste(image.resize((right - left, bottom - top), Image.Resampling.LANCZOS), (left, top))
+    pixels = torch.from_numpy(np.array(canvas)).permute(2, 0, 1)
+    content = torch.tensor([left, top, right, bottom], dtype=torch.float32)
+    return Canvas(pixels[None], content[None], torch.tensor([[full_height, full_width]]))
+
+
+def content_box(size: tuple[int, int], side: int) -> tuple[int, int, int, int]:
+    """Where a picture of (height, width) lies on a canvas: (left, top, right, bottom) in canvas pixels.
+
+    Raises:
+        ImageError: the picture has no pixels.
+    """
+    full_height, full_width = size
+    if full_height < 1 or full_width < 1:
+        raise ImageError(f"the picture has {full_height} x {full_width} pixels; expected at least one")
     scale = side / max(full_height, full_width)
     width, height = max(1, round(full_width * scale)), max(1, round(full_height * scale))
     left, top = (side - width) // 2, (side - height) // 2
-    canvas = Image.new("RGB", (side, side), padding)
-    canvas.paste(image.resize((width, height), Image.Resampling.LANCZOS), (left, top))
-    pixels = torch.from_numpy(np.array(canvas)).permute(2, 0, 1)
-    content = torch.tensor([left, top, left + width, top + height], dtype=torch.float32)
-    return Canvas(pixels[None], content[None], torch.tensor([[full_height, full_width]]))
+    return left, top, left + width, top + height
+
+
+def blank_canvas(sizes: Sequence[tuple[int, int]], side: int) -> Canvas:
+    """Where photos of these sizes lie on the canvas, without the photos: enough to read a stored map in their pixels.
+
+    Args:
+        sizes: (height, width) of the upright originals, at least one.
+        side: side of the canvas in pixels.
+    Returns:
+        Canvas whose pixels are all black and take no memory; content and sizes are those of ``place_on_canvas``.
+    Raises:
+        ImageError: there is no size, or a picture has no pixels.
+    """
+    if not sizes:
+        raise ImageError("no picture size was given; expected at least one")
+    content = torch.tensor([content_box(size, side) for size in sizes], dtype=torch.float32)
+    pixels = torch.zeros((1, 1, 1, 1), dtype=torch.uint8).expand(len(sizes), 3, side, side)
+    return Canvas(pixels, content, torch.tensor([list(size) for size in sizes]))
 
 
 INK_QUANTILE = 0.98  # of a sketch's pixels by darkness: what counts as its full ink

@@ -99,6 +99,7 @@ class InjectionConfig(Section):
     init: Literal["zero", "torch"] = "zero"  # "torch": Conv2d's default, as in the released code
     skips: bool = False  # whether the block's skip tensor carries the injected features too
     convolutions: bool = True  # False: Table 6 "w/o 1D convolutions", channels matched by interpolation
+    learned: bool = True  # False: the released code, which cuts the features off, so that its convolutions never learn
 
 
 class AggregationConfig(Section):
@@ -181,11 +182,13 @@ class ExtractorConfig(Section):
     aggregation: AggregationConfig = AggregationConfig()
     descriptor: DescriptorConfig = DescriptorConfig()
     heads: HeadsConfig = HeadsConfig()
+    finetune: bool = False  # UNet and patch encoder learn too; the paper's B-Finetuning (Sec. 6.1), which collapses
 
     def shaping(self) -> dict[str, Any]:
         """The settings that change a feature; where weights come from is told by their content instead."""
         places = {"source", "unet", "vae", "variant", "max_batch"}
-        return self.model_dump(mode="json", exclude={"diffusion": places, "encoder": {"source"}, "heads": True})
+        return self.model_dump(mode="json", exclude={
+            "diffusion": places, "encoder": {"source"}, "injection": {"learned"}, "heads": True, "finetune": True})
 
 
 class Licence(Section):

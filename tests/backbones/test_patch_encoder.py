@@ -24,6 +24,7 @@ HALF = ([0.5] * 3, [0.5] * 3)
 STOCK = {  # name -> stock class, tokens before the patches, name of the closing norm, (mean, std) of its processor
     "clip": ("CLIPVisionModel", 1, "post_layernorm", CLIP),
     "clip-with-text": ("CLIPVisionModel", 1, "post_layernorm", CLIP),
+    "dino": ("ViTModel", 1, "layernorm", IMAGENET),
     "dinov2": ("Dinov2Model", 1, "layernorm", IMAGENET),
     "dinov2-registers": ("Dinov2WithRegistersModel", 1 + 4, "layernorm", IMAGENET),
     "dinov3": ("DINOv3ViTModel", 1 + 4, "norm", IMAGENET),
@@ -58,7 +59,7 @@ def stock_features(name: str, folder: Path, images_01: Tensor, *, layer: int, si
         inputs = {"pixel_values": torch.stack([slow_patches(image) for image in pixels]),
                   "pixel_attention_mask": torch.ones(len(images), side * side, dtype=torch.long),
                   "spatial_shapes": torch.tensor([[side, side]] * len(images))}
-    elif not name.startswith("dino"):  # those two adapt to any size unasked
+    elif not name.startswith("dinov"):  # those two adapt to any size unasked
         inputs["interpolate_pos_encoding"] = True
     states = model(**inputs, output_hidden_states=True).hidden_states     # embeddings, then one per block
     chosen = states[1 + layer] if layer >= 0 else states[layer]

@@ -381,7 +381,7 @@ def test_dense_tasks_go_the_whole_way(masked: Path, tiny_model: SketchFusion,
 @pytest.mark.parametrize(("protocol", "method", "split", "text"), [
     ("psc6k", "HOG", "test", "HOG cannot do correspondence: it gives one vector per picture and no feature map"),
     ("segmentation", "HOG", "test", "HOG cannot do segmentation"),
-    ("folders", "B-DINO", "test", "unknown method 'B-DINO'; choose one of fused, B-CLIP"),
+    ("folders", "B-MAE", "test", "unknown method 'B-MAE'; choose one of fused, B-CLIP, B-DINO, B-DINOv2, B-SD"),
     ("folders", "fused", "train", "split must be validation or test"),
     ("folders", "fused", "validation", "folders has no validation split")])
 def test_what_cannot_be_done(folders: Path, tiny_model: SketchFusion, protocol: str, method: str, split: str,

@@ -436,7 +436,7 @@ def test_a_threshold_that_shall_not_learn_stays(make_task: MakeTask) -> None:
 
 
 def test_a_model_with_nothing_to_learn_is_refused(make_task: MakeTask) -> None:
-    with pytest.raises(ConfigError, match=r"nothing to learn: aggregation\.network and injection\.convolutions"):
+    with pytest.raises(ConfigError, match=r"nothing to learn: aggregation\.network is false, and so is injection\.conv"):
         make_task(settings=["aggregation.network=false", "injection.convolutions=false"])
 
 
@@ -452,3 +452,23 @@ def test_data_without_a_held_out_part_are_refused(make_task: MakeTask, tmp_path:
     pack(tmp_path / "data", tmp_path / "whole", PackOptions(size=64, held_out=0))
     with pytest.raises(DataError, match="no held-out part of photo"):
         make_task(data={"shards": str(tmp_path / "whole"), "mix": {"photo": 1.0}})
+
+
+def test_finetuning_moves_the_backbones_too_and_is_saved_whole(make_task: MakeTask, tmp_path: Path) -> None:
+    """B-Finetuning: UNet and patch encoder learn, the VAE does not; by default neither moves."""
+    settings = ["finetune=true", "injection.blocks=[]", "aggregation.taps=[up1, up2, up3, patches]"]
+    task = make_task(settings=settings, training={"steps": 2}, cache=str(tmp_path / "encoded"))
+    model = task.model
+    before = {name: copied(part) for name, part in (("unet", model.diffusion.unet), ("encoder", model.encoder))}
+    vae = copied(model.diffusion.vae)
+    fingerprint = model.fingerprint
+    fit(task, task._recipe, task._run)
+    assert not same(before["unet"], model.diffusion.unet.state_dict())
+    assert not same(before["encoder"], model.encoder.state_dict())
+    assert same(vae, model.diffusion.vae.state_dict())
+    assert model.fingerprint != fingerprint
+    task.finish(tmp_path / "saved")
+    again = SketchFusion.from_pretrained(tmp_path / "saved", device="cpu")
+    images = torch.rand(1, 3, model.canvas_size, model.canvas_size)
+    torch.testing.assert_close(again(images).descriptor, model.eval()(images).descriptor)
+    assert again.fingerprint == model.fingerprint

@@ -18,7 +18,10 @@ from sketchfusion.features import FeatureInfo, FeaturePyramid, Inject
 
 
 class Frozen(nn.Module):
-    """A module whose parameters never learn and which stays in evaluation mode through ``.train()``.
+    """A module whose parameters do not learn and which stays in evaluation mode through ``.train()``.
+
+    Whoever wants it to learn too turns the gradients of its parameters on (``ExtractorConfig.finetune``); it stays in
+    evaluation mode then, so there is no dropout inside.
 
     Gradients still flow *through* it to whatever feeds it; whether they are recorded is the caller's choice.
     """

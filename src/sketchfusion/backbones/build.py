@@ -9,7 +9,8 @@ from sketchfusion.backbones.diffusion import LatentDiffusion
 from sketchfusion.backbones.patch_encoder import FAMILIES, TransformerEncoder
 from sketchfusion.backbones.prompts import PromptEmbeds
 from sketchfusion.backbones.random_weights import build_part, load_architecture
-from sketchfusion.config import ExtractorConfig
+from sketchfusion.backbones.weights import OPTION
+from sketchfusion.config import EncoderConfig, ExtractorConfig
 
 
 def build_backbones(config: ExtractorConfig) -> tuple[PatchEncoder, DenoisingBackbone]:
@@ -21,7 +22,18 @@ def build_backbones(config: ExtractorConfig) -> tuple[PatchEncoder, DenoisingBac
     """
     diffusion = LatentDiffusion.from_config(config.diffusion, taps=config.aggregation.unet_taps,
                                             canvas_size=config.canvas.size)
-    return TransformerEncoder.from_config(config.encoder), diffusion
+    return build_encoder(config.encoder), diffusion
+
+
+def build_encoder(config: EncoderConfig, *, what: str = "patch encoder", option: str = OPTION) -> PatchEncoder:
+    """A patch encoder alone, loaded from the first place that has its weights, on the CPU.
+
+    Args:
+        what, option: see ``weights.resolve``.
+    Raises:
+        WeightsUnavailable, ConfigError: see ``build_backbones``.
+    """
+    return TransformerEncoder.from_config(config, what=what, option=option)
 
 
 def shape_backbones(config: ExtractorConfig, *, diffusion: str, encoder: str,

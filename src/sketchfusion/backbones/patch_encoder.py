@@ -5,8 +5,8 @@ CLIP and SigLIP checkpoints may hold the text tower too; it is never built.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from sketchfusion.backbones.base import PatchEncoder
 from sketchfusion.backbones.loading import StockModel, load_transformer, read_json
-from sketchfusion.backbones.weights import fingerprint, resolve
+from sketchfusion.backbones.weights import OPTION, fingerprint, resolve
 from sketchfusion.canvas import InputSpec
 from sketchfusion.config import EncoderConfig, digest
 from sketchfusion.errors import ConfigError
@@ -58,6 +58,7 @@ class Family:
         mean, std: what its checkpoints were trained with, where a folder has no preprocessor configuration.
         prefix: attributes of its configuration that count tokens before the patches; an int counts itself.
         feed: pixels and patch size -> the arguments of its forward.
+        options: further arguments that build the stock class.
     """
 
     model_class: str
@@ -67,6 +68,7 @@ class Family:
     std: tuple[float, float, float]
     prefix: tuple[int | str, ...] = ()
     feed: Feed = _feed_pixels
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -83,6 +85,8 @@ FAMILIES = {  # by the checkpoint's model_type; fixed-size SigLIP 2 checkpoints 
     "siglip_vision_model": SIGLIP,
     "siglip2": SIGLIP2,
     "siglip2_vision_model": SIGLIP2,
+    "vit": Family("ViTModel", "layers", "layernorm", IMAGENET_MEAN, IMAGENET_STD, (1,), _feed_any_size,
+                  {"add_pooling_layer": False}),  # DINO's first version among them; its checkpoints hold no pooler
     "dinov2": Family("Dinov2Model", "encoder.layer", "layernorm", IMAGENET_MEAN, IMAGENET_STD, (1,)),
     "dinov2_with_registers": Family("Dinov2WithRegistersModel", "encoder.layer", "layernorm", IMAGENET_MEAN,
                                     IMAGENET_STD, (1, "num_register_tokens")),
@@ -125,18 +129,22 @@ class TransformerEncoder(PatchEncoder):
         self.freeze()
 
     @classmethod
-    def from_config(cls, config: EncoderConfig) -> TransformerEncoder:
+    def from_config(cls, config: EncoderConfig, *, what: str = "patch encoder",
+                    option: str = OPTION) -> TransformerEncoder:
         """Load the first of the configured places that has weights.
 
+        Args:
+            what, option: see ``weights.resolve``.
         Raises:
             WeightsUnavailable: nowhere found, or the files do not hold all weights.
             ConfigError: a family that is not supported.
         """
-        folder = resolve(config.source, what="patch encoder", patterns=PATTERNS)
+        folder = resolve(config.source, what=what, patterns=PATTERNS, option=option)
         family = family_of(folder)
         processor_file = folder / "preprocessor_config.json"
         processor = read_json(processor_file) if processor_file.is_file() else {}
-        return cls(load_transformer(family.model_class, folder), family, config, processor, fingerprint(folder))
+        model = load_transformer(family.model_class, folder, **family.options)
+        return cls(model, family, config, processor, fingerprint(folder))
 
     def patch_features(self, images_01: Tensor) -> Tensor:
         """(B, 3, S, S) in [0, 1] -> (B, C, Hp, Wp)."""

@@ -29,15 +29,17 @@ from sketchfusion.errors import WeightsUnavailable
 WEIGHTS_FOLDER_VARIABLE = "SKETCHFUSION_WEIGHTS"
 OFFLINE_VARIABLES = ("SKETCHFUSION_OFFLINE", "HF_HUB_OFFLINE")
 WHOLE_BYTES, SAMPLE_BYTES = 2**18, 2**12
+OPTION = "--set ...source=FOLDER"
 
 
-def resolve(sources: Sequence[str], *, what: str, patterns: Sequence[str] = ()) -> Path:
+def resolve(sources: Sequence[str], *, what: str, patterns: Sequence[str] = (), option: str = OPTION) -> Path:
     """Local path of the first place that has the weights; the hub is asked last.
 
     Args:
         sources: places in order of preference.
         what: the part in words, for the error.
         patterns: files wanted from a hub repository, as globs.
+        option: of the command line that names another place, for the error.
     Raises:
         WeightsUnavailable: nowhere found; says what was tried and what to put where.
     """
@@ -54,7 +56,7 @@ def resolve(sources: Sequence[str], *, what: str, patterns: Sequence[str] = ()) 
             except (HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError, OSError, ValueError) as error:
                 reason = "not in the hub's local cache" if local_only else f"not given by the hub: {_brief(error)}"
                 tried.append(f"{source}: {reason}")
-    raise WeightsUnavailable(_explain(what, sources, tried))
+    raise WeightsUnavailable(_explain(what, sources, tried, option))
 
 
 def is_at_hand(sources: Sequence[str]) -> bool:
@@ -170,7 +172,7 @@ def _brief(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:160]}" if str(error).strip() else repr(error)
 
 
-def _explain(what: str, sources: Sequence[str], tried: Sequence[str]) -> str:
+def _explain(what: str, sources: Sequence[str], tried: Sequence[str], option: str) -> str:
     hub = next((source.partition("@")[0] for source in sources if _is_hub(source)), None)
     lines = [f"no weights for the {what}. Tried:", *(f"  - {line}" for line in tried)]
     if hub:
@@ -178,7 +180,7 @@ def _explain(what: str, sources: Sequence[str], tried: Sequence[str]) -> str:
         lines += [
             f"Put the files below ${WEIGHTS_FOLDER_VARIABLE}, e.g. on a connected machine:",
             f"  hf download {name} --local-dir WEIGHTS/{name}    (then set {WEIGHTS_FOLDER_VARIABLE}=WEIGHTS)",
-            f"Any of these will do: {', '.join(sources)}; or name a folder with --set ...source=FOLDER.",
+            f"Any of these will do: {', '.join(sources)}; or name a folder with {option}.",
         ]
     elif any(source.startswith("package:") for source in sources):
         lines += ["This version of the package does not contain them. Use another preset (`sketchfusion list`); "

@@ -1,5 +1,7 @@
 """The packed data as the frozen encoders see them, made once and kept on disk: only the fusion learns.
 
+Where the patch encoder learns too, pictures are kept in the place of its features; the VAE never learns.
+
 Kinds vanish here: there are sketches and there are photos.
 """
 
@@ -37,12 +39,14 @@ class EncodedSide:
     Attributes:
         latents: (V, N, 4, h, w), V views of each picture.
         patch_features: (V, N, C, Hp, Wp), also where the model injects none: its variants share what was encoded.
+            (V, N, 0) where the patch encoder learns too.
         content: (N, 4) boxes of the pictures on their canvases.
         class_ids, instance_ids, kinds: (N,) long; ``kinds`` counts those of the side in ``SIDES``.
         rows: (N,) long, place of the picture among those of its kind in the corpus.
         theta: (V, N, 2, 3), how each view was placed; see ``augment.Placement``.
         sample_ids, mask_ids: (N,) long; keypoints: (N, K, 4); masks: (M, S, S) bool; see ``corpus.PictureSet``.
-        images: (N, 3, S, S) uint8, the first view, where it was to be kept; otherwise (0, 3, S, S).
+        images: (K * N, 3, S, S) uint8, the first K views, one view after the other. All of them where the patch
+            encoder learns too, otherwise the first where it was to be kept, or none.
     """
 
     latents: Tensor
@@ -63,13 +67,20 @@ class EncodedSide:
         return len(self.class_ids)
 
     def take(self, rows: Tensor, views: Tensor, model: SketchFusion) -> tuple[Encoded, Tensor]:
-        """(B,) rows and views -> what ``SketchFusion.fuse`` takes, on the model's device, and (B, 4) content boxes."""
+        """(B,) rows and views -> what ``SketchFusion.fuse`` takes, on the model's device, and (B, 4) content boxes.
+
+        Of a patch encoder that learns too, the features are made now, and record gradients unless the caller says
+        otherwise.
+        """
         keys = [f"{row}:{view}" for row, view in zip(rows.tolist(), views.tolist(), strict=True)]
 
         def placed(kept: Tensor) -> Tensor:
             return kept[views, rows].to(model.device, model.dtype)
 
-        return Encoded(placed(self.latents), placed(self.patch_features), keys), self.content[rows]
+        if not model.config.finetune:
+            return Encoded(placed(self.latents), placed(self.patch_features), keys), self.content[rows]
+        images = self.images[views * len(self) + rows].to(model.device).float() / 255
+        return Encoded(placed(self.latents), model.encoder.patch_features(images), keys), self.content[rows]
 
     def labels(self, weights: Mapping[str, float], side: str) -> Labels:
         """For the sampler; ``weights`` by kind."""
@@ -89,7 +100,8 @@ def encode_side(model: SketchFusion, corpus: Corpus, side: str, views: Mapping[s
         views: kind -> augmentation.
         num_views: of each picture; every other one is mirrored, unless the augmentation does not mirror.
         samples: ids of photos and sketches that belong together.
-        keep_images: to look at them later.
+        keep_images: the first view of each, to look at later. Of a model whose patch encoder learns too, all views
+            are kept instead of its features.
     Raises:
         ConfigError: the corpus holds no picture of this side.
     """
@@ -99,6 +111,7 @@ def encode_side(model: SketchFusion, corpus: Corpus, side: str, views: Mapping[s
     chosen = {kind: _chosen(corpus.sets[kind], most, samples) for _, kind in found}
     total, done = num_views * sum(map(len, chosen.values())), 0
     latents, patches, theta = [], [], []
+    views_kept = num_views if model.config.finetune else int(keep_images)
     kept = [torch.zeros(0, 3, model.canvas_size, model.canvas_size, dtype=torch.uint8)]
     for view in range(num_views):
         for _, kind in found:
@@ -107,11 +120,12 @@ def encode_side(model: SketchFusion, corpus: Corpus, side: str, views: Mapping[s
                 items, key = corpus.sets[kind], (seed, kind, view, index)
                 images = items.render(part, shown, generator_for(part.device, *key))
                 theta.append(items.place(part, shown, generator_for(part.device, *key)).theta.cpu())
-                encoded = model.encode(images, keys=[str(row) for row in part.tolist()], always_patches=True)
-                assert encoded.patch_features is not None
+                encoded = model.encode(images, keys=[str(row) for row in part.tolist()], always_patches=True,
+                                       without=["patches"] if model.config.finetune else [])
                 latents.append(encoded.latents.half().cpu())
-                patches.append(encoded.patch_features.half().cpu())
-                if keep_images and not view:
+                patches.append(torch.empty(len(part), 0) if encoded.patch_features is None
+                               else encoded.patch_features.half().cpu())
+                if view < views_kept:
                     kept.append((images * 255).round().to(torch.uint8).cpu())
                 done += len(part)
                 if on_progress:
@@ -155,7 +169,8 @@ def cached_side(folder: Path, key: object, make: Callable[[], EncodedSide]) -> E
 
 def encoding_identity(model: SketchFusion) -> dict[str, object]:
     """What of an extractor shapes its latents and patch features: frozen weights, canvas, sampling of the VAE."""
-    return {"encoder": model.encoder.identity, "diffusion": model.diffusion.identity,
+    return {"encoder": "learns too" if model.config.finetune else model.encoder.identity,
+            "diffusion": model.diffusion.identity,
             "canvas": model.config.canvas.model_dump(mode="json", exclude={"ink"}),  # packed drawings are dark
             "latents": bool(model.config.aggregation.unet_taps),
             "settings": [model.config.encoder.model_dump(mode="json", exclude={"source"}),

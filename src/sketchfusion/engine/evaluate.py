@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -14,8 +14,9 @@ from torch import Tensor
 from sketchfusion.canvas import Kind
 from sketchfusion.config import digest
 from sketchfusion.data.sets import MaskedPair, Picture, SketchPhotoSet
+from sketchfusion.engine.baselines import BASELINES
 from sketchfusion.engine.evaluate_pairs import judge_points, judge_segmentation
-from sketchfusion.engine.methods import Method, check_method, describe
+from sketchfusion.engine.methods import FUSED, HOG, check_method, describe, prepared
 from sketchfusion.engine.protocol_data import check_split, read_split
 from sketchfusion.engine.protocols import (
     MaskMeasure,
@@ -27,7 +28,7 @@ from sketchfusion.engine.protocols import (
     Task,
     find_protocol,
 )
-from sketchfusion.engine.results import Figure, Result, data_checksum, make_result
+from sketchfusion.engine.results import Figure, Result, Subject, data_checksum, make_result
 from sketchfusion.errors import ConfigError, DataError
 from sketchfusion.fusion.extractor import SketchFusion
 from sketchfusion.metrics.recognition import top_k_accuracy
@@ -43,6 +44,7 @@ class Run:
     """One evaluation while it runs.
 
     Attributes:
+        extractor: as ``methods.prepared`` gives it; None: the method needs none.
         folder, split, classes: see ``evaluate``.
         data: the split.
         root: folder that all of its pictures lie in.
@@ -51,9 +53,9 @@ class Run:
         notes: what a reader of the figures should know, a sentence each.
     """
 
-    model: SketchFusion
+    extractor: SketchFusion | None
     protocol: Protocol
-    method: Method
+    method: str
     folder: Path
     split: Split
     classes: tuple[str, ...]
@@ -66,6 +68,12 @@ class Run:
     figures: dict[str, Figure] = field(default_factory=dict)
     queries: dict[str, tuple[str, ...]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def model(self) -> SketchFusion:
+        """The extractor, of a method that needs one."""
+        assert self.extractor is not None, self.method
+        return self.extractor
 
     def expect(self, count: int) -> None:
         """So many more steps are to come."""
@@ -84,7 +92,7 @@ class Run:
 
     def describe(self, pictures: Sequence[Picture], kind: Kind) -> Tensor:
         """(N, D) descriptors by the method."""
-        return describe(self.model, self.method, pictures, kind, batch_size=self.batch_size, advance=self.advance)
+        return describe(self.extractor, self.method, pictures, kind, batch_size=self.batch_size, advance=self.advance)
 
     def add(self, name: str, values: Tensor, definition: str, per: Per = "query",
             class_names: Sequence[str] = ()) -> None:
@@ -115,27 +123,31 @@ class Evaluation:
     notes: tuple[str, ...]
 
 
-def evaluate(model: SketchFusion, protocol: str | Protocol, folder: str | os.PathLike[str], *,
-             method: Method = "fused", split: Split = "test", classes: Sequence[str] = (),
-             data: SketchPhotoSet | None = None, batch_size: int = 8,
+def evaluate(model: SketchFusion | None, protocol: str | Protocol, folder: str | os.PathLike[str], *,
+             method: str = FUSED, baseline_settings: Sequence[str] = (), split: Split = "test",
+             classes: Sequence[str] = (), data: SketchPhotoSet | None = None, batch_size: int = 8,
              on_progress: Progress | None = None) -> Evaluation:
     """A model, judged on a data set by a protocol.
 
     Memory holds the descriptors of the split, a batch of pictures, and the scores of a few queries at a time.
 
     Args:
-        model: with "HOG" it has no part in the figures.
+        model: None will do for "HOG", and for nothing else.
         protocol: its name, or one of your own.
         folder: of the data set.
-        method: "fused", the model itself; a training-free baseline of its backbones, "B-CLIP", "B-SD" or "B-SD+CLIP";
-            or "HOG". ``engine.methods`` says what each does for each task.
+        method: "fused", the model itself; a training-free baseline of its backbones, "B-CLIP", "B-SD" or "B-SD+CLIP",
+            or of another patch encoder on its canvas, "B-DINO" or "B-DINOv2"; or "HOG". ``engine.methods`` says what
+            each does for each task.
+        baseline_settings: ``key=value`` of that other patch encoder: ``source`` (its places of weights), ``layer``,
+            ``size``, ``final_norm``.
         split: "test", or "validation" to choose a model by.
         classes: these only; such a result can only be compared with others of the same classes.
         data: what ``read_split`` gave for protocol, folder, split and classes; None: it is read.
         batch_size: pictures that pass the networks together.
         on_progress: called with (done, total) steps.
     Raises:
-        ConfigError: unknown protocol, method or split, or the method cannot do the task.
+        ConfigError: unknown protocol, method, setting or split, or the method cannot do the task.
+        WeightsUnavailable: the weights of a baseline's own patch encoder are nowhere found.
         DataError: something of the data set is missing or wrong.
         ImageError: a picture cannot be read.
     Source: protocol by protocol, see ``engine.protocols``.
@@ -144,8 +156,8 @@ def evaluate(model: SketchFusion, protocol: str | Protocol, folder: str | os.Pat
     check_method(method, row.task)
     check_split(split)
     data = data or read_split(row, folder, split, classes)
-    run = Run(model, row, method, Path(folder), split, tuple(sorted(classes)), data, common_root(data), batch_size,
-              on_progress, notes=list(data.notes))
+    run = Run(prepared(model, method, baseline_settings), row, method, Path(folder), split, tuple(sorted(classes)),
+              data, common_root(data), batch_size, on_progress, notes=list(data.notes))
     photos, sketches = JUDGES[row.task](run)
     return Evaluation(record(run, [*photos, *sketches]), split, len(photos), len(sketches), tuple(run.notes))
 
@@ -213,7 +225,7 @@ def rank_and_judge(run: Run, measures: Sequence[RankingMeasure], queries: Tensor
 def judge_recognition(run: Run) -> tuple[Sequence[Picture], Sequence[Picture]]:
     """Tell the classes of the data apart, by the head or by the nearest class mean."""
     names, sketches = run.data.class_names, run.data.sketches
-    head = run.model.heads.recognition if run.method == "fused" else None
+    head = run.model.heads.recognition if run.method == FUSED else None
     run.expect(len(sketches))
     if head is not None:
         lacking = sorted(set(names) - set(head.class_names))
@@ -229,7 +241,7 @@ def judge_recognition(run: Run) -> tuple[Sequence[Picture], Sequence[Picture]]:
         means = class_means(run, names)
         logits = run.describe(sketches, "sketch") @ means.T
         run.notes.append("recognised by the nearest class mean of the training split's sketches"
-                         + (": the model has no recognition head" if run.method == "fused" else ""))
+                         + (": the model has no recognition head" if run.method == FUSED else ""))
     targets = torch.tensor([names.index(sketch.class_name) for sketch in sketches])
     run.queries["queries"] = tuple(run.name_of(sketch) for sketch in sketches)
     for measure in run.protocol.measures:
@@ -277,14 +289,14 @@ def judge_masks(run: Run) -> tuple[Sequence[Picture], Sequence[Picture]]:
     pairs = sorted(run.data.masked, key=lambda pair: (run.name_of(pair.photo), run.name_of(pair.sketch)))
     run.expect(len(pairs))
     others: Sequence[MaskedPair] = ()
-    if run.method != "fused":
+    if run.method != FUSED:
         other: Split = "validation" if run.split == "test" else "train"
         others = read_split(run.protocol, run.folder, other, run.classes).masked
         run.expect(len(others))
     found, threshold = judge_segmentation(run.model, run.method, pairs, others, run.protocol,
                                           batch_size=run.batch_size, advance=run.advance)
     run.notes.append(f"threshold {threshold:.3f} of the cosine, " + (
-        "the model's own" if run.method == "fused" else f"the best on {len(others):,} other pairs"))
+        "the model's own" if run.method == FUSED else f"the best on {len(others):,} other pairs"))
     run.queries["queries"] = tuple(f"{run.name_of(pair.sketch)} > {run.name_of(pair.photo)}" for pair in pairs)
     for measure in run.protocol.measures:
         if isinstance(measure, MaskMeasure):
@@ -304,21 +316,21 @@ JUDGES: Mapping[Task, Callable[[Run], tuple[Sequence[Picture], Sequence[Picture]
 
 
 def record(run: Run, pictures: Sequence[Picture]) -> Result:
-    """The result; a baseline is another model than the one whose backbones it takes, and HOG is none of it at all."""
-    model, task = run.model, run.protocol.task
+    """The result."""
+    task = run.protocol.task
     files = {picture.path for picture in pictures} | (
         {pair.mask for pair in run.data.masked} if task == "segmentation" else set())
     points = [[pair.sketch_points, pair.photo_points, pair.visible] for pair in run.data.key_points]
     data = digest([data_checksum(run.root, files), points if task == "correspondence" else []])
     name = f"{run.protocol.name}, {run.split} split" + (f", {', '.join(run.classes)} only" if run.classes else "")
-    is_hog = run.method == "HOG"
-    found = make_result(model, run.figures, run.queries, task=task, protocol=name, data=data,
-                        seeds=() if is_hog else (model.config.diffusion.seed,))
+    seeds = () if run.extractor is None else (run.extractor.config.diffusion.seed,)
+    return make_result(subject_of(run), run.figures, run.queries, task=task, protocol=name, data=data, seeds=seeds)
+
+
+def subject_of(run: Run) -> Subject:
+    """What was evaluated; a baseline is another model than the one whose backbones it takes, and HOG is none at all."""
+    own = Subject(HOG, digest([HOG])) if run.extractor is None else Subject.of(run.extractor)
+    if run.method in BASELINES:
+        own = replace(own, name=f"{own.name}, {run.method}", fingerprint=digest([own.fingerprint, run.method]))
     how = {"method": run.method, "split": run.split, "classes": list(run.classes), "notes": list(run.notes)}
-    if run.method == "fused":
-        return found.model_copy(update={"settings": {**found.settings, "evaluation": how}})
-    return found.model_copy(update={
-        "model": "HOG" if is_hog else f"{model.name}, {run.method}",
-        "fingerprint": digest(["HOG"] if is_hog else [model.fingerprint, run.method]),
-        "overrides": () if is_hog else found.overrides,
-        "settings": {**({} if is_hog else found.settings), "evaluation": how}})
+    return replace(own, settings={**own.settings, "evaluation": how})

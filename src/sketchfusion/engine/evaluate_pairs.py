@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sketchfusion.canvas import Canvas, Kind
 from sketchfusion.data.sets import KeyPointPair, MaskedPair, Picture
-from sketchfusion.engine.methods import Advance, Method, maps_of
+from sketchfusion.engine.methods import FUSED, Advance, maps_of
 from sketchfusion.engine.protocols import Iou, KeyPoints, PixelAccuracy, Protocol
 from sketchfusion.engine.results import Figure
 from sketchfusion.errors import DataError
@@ -42,7 +42,7 @@ class Side:
         return height, width
 
 
-def sides_of(model: SketchFusion, method: Method, pairs: Sequence[KeyPointPair] | Sequence[MaskedPair],
+def sides_of(model: SketchFusion, method: str, pairs: Sequence[KeyPointPair] | Sequence[MaskedPair],
              batch_size: int) -> Iterator[tuple[Side, Side]]:
     """(sketch, photo) of each pair; a photo is described once for the sketches of a batch, so sort pairs by photo."""
     for start in range(0, len(pairs), batch_size):
@@ -52,7 +52,7 @@ def sides_of(model: SketchFusion, method: Method, pairs: Sequence[KeyPointPair] 
         yield from ((sketches[pair.sketch], photos[pair.photo]) for pair in batch)
 
 
-def featured(model: SketchFusion, method: Method, pictures: Sequence[Picture], kind: Kind) -> dict[Picture, Side]:
+def featured(model: SketchFusion, method: str, pictures: Sequence[Picture], kind: Kind) -> dict[Picture, Side]:
     """The different ones among the pictures, described together."""
     each = {picture: model.read(picture.path, kind) for picture in dict.fromkeys(pictures)}
     canvas = Canvas.stack(list(each.values()))
@@ -62,7 +62,7 @@ def featured(model: SketchFusion, method: Method, pictures: Sequence[Picture], k
             for row, (picture, part) in enumerate(each.items())}
 
 
-def judge_points(model: SketchFusion, method: Method, pairs: Sequence[KeyPointPair], protocol: Protocol, *,
+def judge_points(model: SketchFusion, method: str, pairs: Sequence[KeyPointPair], protocol: Protocol, *,
                  batch_size: int, advance: Advance) -> dict[str, Figure]:
     """PCK as the protocol defines it.
 
@@ -133,7 +133,7 @@ def find_points(model: SketchFusion, source: Side, target: Side, points_px: Tens
     return found.clamp(torch.zeros(2), torch.tensor([float(width), float(height)]))
 
 
-def judge_segmentation(model: SketchFusion, method: Method, pairs: Sequence[MaskedPair], others: Sequence[MaskedPair],
+def judge_segmentation(model: SketchFusion, method: str, pairs: Sequence[MaskedPair], others: Sequence[MaskedPair],
                        protocol: Protocol, *, batch_size: int, advance: Advance) -> tuple[dict[str, Tensor], float]:
     """IoU and pixel accuracy as the protocol defines them.
 
@@ -147,7 +147,7 @@ def judge_segmentation(model: SketchFusion, method: Method, pairs: Sequence[Mask
         DataError: a mask cannot be used, or there is nothing to choose a threshold by.
     """
     head = model.heads.segmentation
-    own = method == "fused"
+    own = method == FUSED
     threshold = head.threshold.item() if own else best_threshold(model, method, others, batch_size, advance)
     softness = head.softness.item()
     values: dict[str, list[Tensor]] = {measure.name: [] for measure in protocol.measures}
@@ -171,7 +171,7 @@ def full_map(sketch: Side, photo: Side) -> Tensor:
     return to_picture(similarity_map(vector, photo.features)[0], photo.canvas, 0)
 
 
-def best_threshold(model: SketchFusion, method: Method, pairs: Sequence[MaskedPair], batch_size: int,
+def best_threshold(model: SketchFusion, method: str, pairs: Sequence[MaskedPair], batch_size: int,
                    advance: Advance) -> float:
     """The threshold in [-1, 1] with the best mean foreground IoU before any refinement; the lowest of equal ones.
 

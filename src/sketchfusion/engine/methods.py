@@ -1,11 +1,14 @@
 """What is evaluated: the fused features, the training-free baselines of Sec. 6.1, or HOG of edges, as one interface.
 
+The parts of a baseline's features are rows of ``engine.baselines.BASELINES``. B-Finetuning and every other trained
+baseline is a model of its own, judged as "fused".
+
 ==============  =======================================================================================================
-retrieval       cosine of pooled descriptors
+retrieval       cosine of pooled descriptors; of a baseline, its patches, its taps, or both one after the other
 recognition     the nearest class mean of the training sketches' descriptors, by cosine; the fused features use their
                 recognition head if they have one
-correspondence  cosine of feature maps, window soft-argmax; of a baseline, the maps of its taps on the largest grid,
-                each cell of each of unit length, one after the other
+correspondence  cosine of feature maps, window soft-argmax; of a baseline, the maps of its patches and taps on the
+                largest grid, each cell of each of unit length, one after the other
 segmentation    cosine of the photo's map with the max-pooled sketch; the threshold is the one with the best mean
                 foreground IoU on other pictures (validation, or train while validating), the fused features have
                 their own
@@ -19,7 +22,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -28,7 +30,14 @@ from torch import Tensor
 
 from sketchfusion.canvas import Canvas, Kind
 from sketchfusion.data.sets import Picture, read_drawings
-from sketchfusion.engine.baselines import baseline_vectors
+from sketchfusion.engine.baselines import (
+    BASELINES,
+    as_baseline,
+    baseline_maps,
+    baseline_vectors,
+    encode_for,
+    own_encoder,
+)
 from sketchfusion.engine.hog import edge_descriptor
 from sketchfusion.engine.protocols import Task
 from sketchfusion.errors import ConfigError, DataError, ImageError
@@ -36,18 +45,41 @@ from sketchfusion.fusion.extractor import SketchFusion
 from sketchfusion.images import as_image
 from sketchfusion.sketches import render
 
-Method = Literal["fused", "B-CLIP", "B-SD", "B-SD+CLIP", "HOG"]
+FUSED, HOG = "fused", "HOG"
+METHODS = (FUSED, *BASELINES, HOG)
 DENSE: tuple[Task, ...] = ("correspondence", "segmentation")
 Advance = Callable[[int], None]
 
 
 def check_method(method: str, task: Task) -> None:
     """Raise ConfigError: there is no such method, or it cannot do the task."""
-    if method not in get_args(Method):
-        raise ConfigError(f"unknown method {method!r}; choose one of {', '.join(get_args(Method))}")
-    if method == "HOG" and task in DENSE:
+    if method not in METHODS:
+        raise ConfigError(f"unknown method {method!r}; choose one of {', '.join(METHODS)}")
+    if method == HOG and task in DENSE:
         raise ConfigError(f"HOG cannot do {task}: it gives one vector per picture and no feature map; choose one of "
-                          f"{', '.join(name for name in get_args(Method) if name != method)}")
+                          f"{', '.join(name for name in METHODS if name != method)}")
+
+
+def needs_model(method: str) -> bool:
+    """Whether an extractor has any part in the method."""
+    return method != HOG
+
+
+def prepared(model: SketchFusion | None, method: str, settings: Sequence[str] = ()) -> SketchFusion | None:
+    """What the other functions here take: the extractor that the method's features come from; None for HOG.
+
+    Args:
+        settings: ``key=value`` of the baseline's own patch encoder, see ``baselines.own_encoder``.
+    Raises:
+        WeightsUnavailable: the weights of the baseline's own patch encoder are nowhere found.
+        ConfigError: there is no extractor, or the settings do not fit.
+    """
+    if method in BASELINES and model is not None:
+        return as_baseline(model, method, settings)
+    own_encoder(method, settings)  # refuses settings that have nothing to be set on
+    if model is None and needs_model(method):
+        raise ConfigError(f"{method} needs a model; only {HOG} does without")
+    return model if needs_model(method) else None
 
 
 def opened(pictures: Iterable[Picture]) -> Iterator[Path | Image.Image]:
@@ -68,11 +100,12 @@ def opened(pictures: Iterable[Picture]) -> Iterator[Path | Image.Image]:
             yield render(drawing)
 
 
-def describe(model: SketchFusion, method: Method, pictures: Sequence[Picture], kind: Kind, *, batch_size: int,
+def describe(model: SketchFusion | None, method: str, pictures: Sequence[Picture], kind: Kind, *, batch_size: int,
              advance: Advance) -> Tensor:
     """Descriptors of pictures by a method; a batch at a time is in memory.
 
     Args:
+        model: as ``prepared`` gives it.
         pictures: drawings of one file in a row, in the order of their lines.
         kind: of all of them.
         batch_size: pictures that pass the networks together.
@@ -84,7 +117,7 @@ def describe(model: SketchFusion, method: Method, pictures: Sequence[Picture], k
         ConfigError: the extractor lacks a backbone that the method needs.
     """
     parts = []
-    if method == "HOG":
+    if method == HOG:
         for item, picture in zip(pictures, opened(pictures), strict=True):
             try:
                 parts.append(torch.from_numpy(edge_descriptor(as_image(picture), kind))[None])
@@ -92,6 +125,7 @@ def describe(model: SketchFusion, method: Method, pictures: Sequence[Picture], k
                 raise ImageError(f"{item.path}: {error}") from None
             advance(1)
         return torch.cat(parts)
+    assert model is not None, method
     for canvas in model.canvases(opened(pictures), kind, batch_size):
         parts.append(describe_canvas(model, method, canvas))
         advance(len(canvas))
@@ -99,33 +133,24 @@ def describe(model: SketchFusion, method: Method, pictures: Sequence[Picture], k
 
 
 @torch.no_grad()
-def describe_canvas(model: SketchFusion, method: Method, canvas: Canvas) -> Tensor:
+def describe_canvas(model: SketchFusion, method: str, canvas: Canvas) -> Tensor:
     """(B, D) float32 of unit length on the CPU, pooled as the extractor pools."""
-    if method == "fused":
+    if method == FUSED:
         return model.describe_canvas(canvas)
-    encoded = model.encode(canvas.images_01, always_patches=True)
-    return baseline_vectors(model, encoded, canvas.content, model.config.descriptor)[method]
+    encoded = encode_for(model, method, canvas.images_01)
+    return baseline_vectors(model, encoded, canvas.content, model.config.descriptor, [method])[method]
 
 
 @torch.no_grad()
-def maps_of(model: SketchFusion, method: Method, canvas: Canvas) -> Tensor:
+def maps_of(model: SketchFusion, method: str, canvas: Canvas) -> Tensor:
     """(B, C, Hf, Wf) float32 feature maps on the CPU.
 
     Raises:
         ConfigError: the extractor lacks a backbone that the method needs.
     """
-    if method == "fused":
+    if method == FUSED:
         return model.features_of(canvas).feature_map
-    encoded = model.encode(canvas.images_01, always_patches=True)
-    parts = []
-    if "SD" in method:
-        if not model.config.aggregation.unet_taps:
-            raise ConfigError(f"{method} needs a diffusion model; take an extractor with taps of its UNet")
-        pyramids = model.diffusion.forward_taps(encoded.latents, encoded.keys, None)
-        parts += [features for pyramid in pyramids for features in pyramid.values()]
-    if "CLIP" in method and encoded.patch_features is not None:
-        parts.append(encoded.patch_features)
-    return side_by_side(parts).cpu()
+    return side_by_side(baseline_maps(model, method, encode_for(model, method, canvas.images_01))).cpu()
 
 
 def side_by_side(maps: Sequence[Tensor]) -> Tensor:

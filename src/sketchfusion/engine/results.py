@@ -11,7 +11,7 @@ import math
 import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -166,22 +166,39 @@ class Figure:
     higher_is_better: bool = True
 
 
-def make_result(model: SketchFusion, figures: Mapping[str, Figure], queries: Mapping[str, Sequence[str]], *, task: str,
-                protocol: str, data: str, seeds: Sequence[int] = ()) -> Result:
+@dataclass(frozen=True)
+class Subject:
+    """What was evaluated; attributes as ``Result``'s, ``name`` is its ``model``."""
+
+    name: str
+    fingerprint: str
+    overrides: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, model: SketchFusion) -> Self:
+        """A model itself."""
+        return cls(model.name, model.fingerprint, model.overrides, model.config.model_dump(mode="json"))
+
+
+def make_result(model: SketchFusion | Subject, figures: Mapping[str, Figure], queries: Mapping[str, Sequence[str]], *,
+                task: str, protocol: str, data: str, seeds: Sequence[int] = ()) -> Result:
     """The record of an evaluation of a model, made now.
 
     Args:
+        model: what was evaluated: a model itself, or as a result shall name it.
         figures: measure -> what was found.
         queries: name -> ids, which stay the same from one evaluation to the next, such as paths below the data folder.
         task, protocol, data, seeds: see ``Result``.
     Raises:
         DataError: values and queries do not fit one another, or a measure has no value at all.
     """
+    subject = model if isinstance(model, Subject) else Subject.of(model)
     try:
         return Result(
-            task=task, protocol=protocol, model=model.name, fingerprint=model.fingerprint, overrides=model.overrides,
-            settings=model.config.model_dump(mode="json"), data=data, seeds=tuple(seeds), versions=library_versions(),
-            date=datetime.now(UTC).isoformat(timespec="seconds"),
+            task=task, protocol=protocol, model=subject.name, fingerprint=subject.fingerprint,
+            overrides=subject.overrides, settings=dict(subject.settings), data=data, seeds=tuple(seeds),
+            versions=library_versions(), date=datetime.now(UTC).isoformat(timespec="seconds"),
             queries={name: tuple(ids) for name, ids in queries.items()},
             measures={name: _measure(figure) for name, figure in figures.items()})
     except ValidationError as error:

@@ -1,6 +1,7 @@
 """``sketchfusion train``: injection, aggregation and heads, on one task or several together, the backbones frozen.
 
 Latents and patch features of all pictures are made once (``engine.encoded``); a step runs the UNet and what is learned.
+With ``finetune`` among the model's settings UNet and patch encoder learn too, and a step begins with the pictures.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ Progress = Callable[[str, int, int], None]
 
 
 class FusionLearner(nn.Module):
-    """Batch number -> loss. Only what learns is a part of this module; the frozen backbones are not."""
+    """Batch number -> loss. Only what learns is a part of this module; frozen backbones are not."""
 
     def __init__(self, model: SketchFusion, sides: dict[str, EncodedSide], recipe: FusionRecipe, targets: Tensor,
                  rank: int, world: int) -> None:
@@ -53,6 +54,8 @@ class FusionLearner(nn.Module):
         """
         super().__init__()
         self.injector, self.aggregator, self.heads = model.injector, model.aggregator, model.heads
+        if model.config.finetune:
+            self.encoder, self.diffusion = model.encoder, model.diffusion
         self.objective = Objective(recipe.tasks)
         self._model, self._sides, self._recipe = (model,), sides, recipe  # a tuple: not a submodule
         self._targets, self._rank, self._world = targets, rank, world
@@ -194,8 +197,10 @@ def build_model(recipe: FusionRecipe) -> SketchFusion:
         raise ConfigError(f"the packed data lie on bars of the usual colours ({bars.photo_padding} for photos, "
                           f"{bars.sketch_padding} for sketches), but the model has others; leave canvas.photo_padding "
                           "and canvas.sketch_padding alone")
-    if not config.aggregation.network and not config.injection.convolutions:
-        raise ConfigError("this model has nothing to learn: aggregation.network and injection.convolutions are false")
+    fusion = config.aggregation.network or (config.injection.convolutions and config.injection.learned)
+    if not fusion and not config.finetune:
+        raise ConfigError("this model has nothing to learn: aggregation.network is false, and so is "
+                          "injection.convolutions or injection.learned; set one of the two sides to true")
     model = SketchFusion.from_config(config)
     model.learn_anew(recipe.seed)
     return model

@@ -1,6 +1,7 @@
 """Saving and loading an extractor: what was learned, the settings, and which frozen weights it belongs to.
 
-A folder holds ``config.json`` and ``fusion.safetensors``. Loading is strict: every learned tensor must be there, and
+A folder holds ``config.json`` and ``fusion.safetensors``, with the UNet and the patch encoder inside where
+these learned too (``ExtractorConfig.finetune``). Loading is strict: every learned tensor must be there, and
 the backbones must be the ones that it was trained with.
 """
 
@@ -39,10 +40,11 @@ if TYPE_CHECKING:
 
 FORMAT = 2  # of the folder
 FEATURES = 1  # raised when the same settings and weights would give other features
+NAMED = 5  # tensors that an error names
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "fusion.safetensors"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 REPEATED = ("ResnetBlock2D", "Transformer2DModel", "CLIPEncoderLayer", "SiglipEncoderLayer", "Siglip2EncoderLayer",
-            "Dinov2Layer", "Dinov2WithRegistersLayer", "DINOv3ViTLayer", "Bottleneck")
+            "Dinov2Layer", "Dinov2WithRegistersLayer", "DINOv3ViTLayer", "ViTLayer", "Bottleneck")
 
 
 class UntrainedWarning(UserWarning):
@@ -113,11 +115,17 @@ def _load_learned(built: SketchFusion, folder: Path, record: dict[str, Any]) -> 
     missing, extra = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     unfit = sorted(name for name in expected.keys() & tensors.keys() if expected[name].shape != tensors[name].shape)
     if missing or extra or unfit:
-        raise WeightsUnavailable(f"{folder / WEIGHTS_FILE} does not fit its settings: missing {missing}, unknown "
-                                 f"{extra}, other shape {unfit}; copy the folder again, and override no setting of "
-                                 "its shape")
+        raise WeightsUnavailable(f"{folder / WEIGHTS_FILE} does not fit its settings: missing {_some(missing)}, "
+                                 f"unknown {_some(extra)}, other shape {_some(unfit)}; copy the folder again, and "
+                                 "override no setting of its shape")
     built.load_state_dict(tensors, strict=False)  # strictness was checked above, for the learned part alone
     built.is_trained = bool(record.get("is_trained"))
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first few, and how many more: a UNet has hundreds."""
+    more = len(names) - NAMED
+    return f"{list(names[:NAMED])}{f' and {more} more' if more > 0 else ''}"
 
 
 def place(model: Model, *, device: str, dtype: str, compiled: bool) -> Model:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import torch
 from PIL import Image
@@ -31,6 +31,9 @@ from sketchfusion.fusion.heads import Heads
 from sketchfusion.fusion.injection import FeatureInjector
 from sketchfusion.images import Picture, as_image, each_picture
 from sketchfusion.sketches import on_paper, read_sketch
+
+FUSION, HEADS = ("injector.", "aggregator."), ("heads.",)
+BACKBONES = ("encoder.", "diffusion.unet.")  # what learns too where ``finetune`` is set; the VAE never does
 
 
 class SketchFusion(nn.Module):
@@ -54,6 +57,9 @@ class SketchFusion(nn.Module):
         self.config, self.encoder, self.diffusion = config, encoder, diffusion
         self.rounded_from: dict[str, str] = {}  # digest of rounded learned weights -> digest of the exact ones
         self.learn_anew(config.diffusion.seed)
+        for name, parameter in self.named_parameters():
+            if config.finetune and name.startswith(BACKBONES):
+                parameter.requires_grad_(True)
 
     def forward(self, images_01: Tensor, content: Tensor | None = None, keys: Sequence[str] | None = None) -> Features:
         """
@@ -66,17 +72,22 @@ class SketchFusion(nn.Module):
         """
         return self.fuse(self.encode(images_01, keys), content)
 
-    def encode(self, images_01: Tensor, keys: Sequence[str] | None = None, *, always_patches: bool = False) -> Encoded:
+    def encode(self, images_01: Tensor, keys: Sequence[str] | None = None, *, always_patches: bool = False,
+               without: Collection[Literal["latents", "patches"]] = ()) -> Encoded:
         """The frozen encoders' part of ``forward``: latents and patch features; arguments as there.
 
         Args:
             always_patches: give the patch features also where they have no part in this model's features.
+            without: what is not wanted now, so that its network is not run.
         """
         self._check_canvas(images_01)
         keys = content_keys(images_01) if keys is None else keys
         images_01 = images_01.to(self.device)
-        patches = self.encoder.patch_features(images_01) if self.uses_patches or always_patches else None
-        return Encoded(self.diffusion.encode(images_01, keys), patches, keys)
+        wanted = (self.uses_patches or always_patches) and "patches" not in without
+        patches = self.encoder.patch_features(images_01) if wanted else None
+        latents = images_01.new_empty(len(images_01), 0) if "latents" in without else \
+            self.diffusion.encode(images_01, keys)
+        return Encoded(latents, patches, keys)
 
     def fuse(self, encoded: Encoded, content: Tensor | None = None) -> Features:
         """The rest of ``forward``: everything that depends on what is learned; ``content`` as there."""
@@ -201,11 +212,11 @@ class SketchFusion(nn.Module):
 
     def learned(self, *, heads: bool = True) -> dict[str, Tensor]:
         """Name -> tensor of everything that training changes; without the heads, all of it that shapes features."""
-        learned = ("injector.", "aggregator.", "heads.") if heads else ("injector.", "aggregator.")
+        learned = FUSION + (HEADS if heads else ()) + (BACKBONES if self.config.finetune else ())
         return {name: value for name, value in self.state_dict().items() if name.startswith(learned)}
 
     def learn_anew(self, seed: int, class_names: Sequence[str] = ()) -> None:
-        """Everything learned as it is before any training, on the CPU.
+        """Injection, aggregation and heads as they are before any training, on the CPU; backbones stay as they are.
 
         Args:
             seed: of the random numbers.

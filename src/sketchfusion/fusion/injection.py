@@ -41,7 +41,8 @@ class FeatureInjector(nn.Module):
 
     The skip tensors do not see the injection by default: Sec. 5.1 defines it on the blocks' outputs, and the skips
     carry the high frequencies that the decoder was trained to find there. The released code's in-place addition changes
-    them too; ``InjectionConfig.skips`` does that.
+    them too; ``InjectionConfig.skips`` does that. It also detaches the injected features, so that the convolutions keep
+    their random start; with ``InjectionConfig.learned`` false they do.
     """
 
     def __init__(self, config: InjectionConfig, patch_channels: int, blocks: Mapping[str, FeatureInfo]) -> None:
@@ -60,6 +61,7 @@ class FeatureInjector(nn.Module):
         if config.init == "zero":
             for parameter in self.projections.parameters():
                 nn.init.zeros_(parameter)
+        self.projections.requires_grad_(config.learned)
 
     def forward(self, patch_features: Tensor) -> BoundInjection:
         """(B, C, Hp, Wp) -> what these patches add to every block, projected once per image."""

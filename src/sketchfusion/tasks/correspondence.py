@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -177,12 +177,55 @@ def match_points(model: SketchFusion, sketch: Picture, photos: Iterable[Picture]
             raise ConfigError("no points were given, and with reverse=True they cannot be chosen, since a photo has "
                               "no ink; give points_px, (N, 2) pixels of the photo")
         points_px = ink_points(as_image(source), num_points)
-    canvas = model.read(source, kind)
-    points = _inside(points_px, canvas, kind)
-    rows = features_at(model.features_of(canvas).feature_map, canvas.to_canvas_frame(points, 0)[None],
-                       model.canvas_size)
+    rows = point_features(model, source, kind, points_px)
     targets = model.canvases(sketch, "sketch") if reverse else model.canvases(photos, "photo", batch_size)
-    return [Matches(points, *found) for batch in targets for found in _find(model, rows, batch)]
+    points = torch.as_tensor(points_px, dtype=torch.float32, device="cpu")
+    return [Matches(points, *found) for canvas in targets
+            for found in find_in_maps(model, rows, model.features_of(canvas).feature_map, canvas)]
+
+
+def point_features(model: SketchFusion, picture: Picture, kind: Kind, points_px: Tensor) -> Tensor:
+    """Features of points of a picture, which passes the networks once.
+
+    Args:
+        picture: see ``SketchFusion.features``.
+        points_px: (N, 2) in pixels of the upright original, edges included.
+    Returns:
+        (1, N, D) float32 of unit length, on the CPU.
+    Raises:
+        ConfigError: a point lies outside the picture, or they are not (N, 2).
+        ImageError: the picture cannot be read, or the sketch is blank.
+    """
+    canvas = model.read(picture, kind)
+    points = _inside(points_px, canvas, kind)
+    return point_features_of(model.features_of(canvas).feature_map, canvas, points)
+
+
+def point_features_of(feature_map: Tensor, canvas: Canvas, points_px: Tensor) -> Tensor:
+    """As ``point_features``, from the (1, D, Hf, Wf) map of the only picture of the canvas; points are not checked."""
+    return features_at(feature_map, canvas.to_canvas_frame(points_px, 0)[None], canvas.side)
+
+
+def find_in_maps(model: SketchFusion, rows: Tensor, maps: Tensor, canvas: Canvas) -> list[tuple[Tensor, Tensor]]:
+    """Find points in photos whose feature maps are known; nothing passes the networks.
+
+    Args:
+        rows: (1, N, D) unit vectors of the points (``point_features``).
+        maps: (B, D, Hf, Wf), fresh or from a gallery (``compact_map.expand``), any lengths.
+        canvas: where the photos of the maps lie; ``canvas.blank_canvas`` will do.
+    Returns:
+        Per photo (N, 2) float32 pixels of the upright original, never outside it, and (N,) cosines in [-1, 1].
+    Source: window soft-argmax of the released code's evaluation.
+    """
+    config: CorrespondenceConfig = model.config.heads.correspondence
+    grid = (maps.shape[2], maps.shape[3])
+    allowed = content_mask(canvas.content, canvas.side, grid)
+    radius = window_radius(config.window, grid)
+    cells = window_soft_argmax(correlate(rows, maps), config.temperature, radius, allowed)
+    found = to_pixels(cells, canvas.side, grid)
+    scores = (features_at(maps, found, canvas.side) * rows).sum(-1).clamp(-1, 1)
+    return [(canvas.to_image_frame(found[index], index).clamp(torch.zeros(2), size.flip(0).float()), scores[index])
+            for index, size in enumerate(canvas.sizes)]
 
 
 def ink_points(sketch_image: Image.Image, count: int) -> Tensor:
@@ -208,20 +251,6 @@ def ink_points(sketch_image: Image.Image, count: int) -> Tensor:
         distance = np.minimum(distance, ((ink - ink[chosen[-1]]) ** 2).sum(axis=1))
         chosen.append(int(distance.argmax()))
     return torch.from_numpy(ink[chosen]).float()
-
-
-def _find(model: SketchFusion, rows: Tensor, canvas: Canvas) -> Iterator[tuple[Tensor, Tensor]]:
-    """(N, 2) pixels of each picture of a batch and (N,) scores, for the points with features ``rows`` (1, N, D)."""
-    config: CorrespondenceConfig = model.config.heads.correspondence
-    maps = model.features_of(canvas).feature_map
-    grid = (maps.shape[2], maps.shape[3])
-    allowed = content_mask(canvas.content, model.canvas_size, grid)
-    radius = window_radius(config.window, grid)
-    cells = window_soft_argmax(correlate(rows, maps), config.temperature, radius, allowed)
-    found = to_pixels(cells, model.canvas_size, grid)
-    scores = (features_at(maps, found, model.canvas_size) * rows).sum(-1).clamp(-1, 1)
-    for index, size in enumerate(canvas.sizes):
-        yield canvas.to_image_frame(found[index], index).clamp(torch.zeros(2), size.flip(0).float()), scores[index]
 
 
 def _only(photos: Iterable[Picture] | Picture) -> Picture:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sketchfusion.errors import ConfigError
 from sketchfusion.fusion.extractor import SketchFusion
+from sketchfusion.fusion.heads import RecognitionHead
 from sketchfusion.images import Picture
 
 if TYPE_CHECKING:
@@ -71,13 +72,45 @@ def classify(model: SketchFusion, sketches: Iterable[Picture] | Picture, *, top:
         if value < 1:
             raise ConfigError(f"{name} must be at least 1, got {value}")
     if labels is None:
-        names, probabilities = _by_head(model, sketches, batch_size)
+        require_head(model)  # before the sketches pass the networks
+        names, probabilities = head_probabilities(model, model.describe(sketches, kind="sketch", batch_size=batch_size))
     else:
         check_labels(labels)
         names, probabilities = labels, _by_text(model, sketches, labels, batch_size)
+    return guesses(names, probabilities, top)
+
+
+def guesses(names: Sequence[str], probabilities: Tensor, top: int) -> list[list[Guess]]:
+    """The ``top`` likeliest of (B, K) probabilities, or all K, the best first; ``names`` are those of the columns."""
     best = probabilities.topk(min(top, len(names)), dim=1)
     return [[Guess(names[index], probability) for probability, index in zip(*row, strict=True)]
             for row in zip(best.values.tolist(), best.indices.tolist(), strict=True)]
+
+
+def head_probabilities(model: SketchFusion, descriptors: Tensor) -> tuple[Sequence[str], Tensor]:
+    """K class names of the recognition head, and (B, K) probabilities on the CPU, of sketches with these descriptors.
+
+    Raises:
+        ConfigError: the model has no recognition head.
+    """
+    head = require_head(model)
+    logits: Tensor = head(descriptors.to(model.device))
+    return head.class_names, logits.softmax(1).cpu()
+
+
+def require_head(model: SketchFusion) -> RecognitionHead:
+    """The recognition head. Raises ConfigError: the model has none."""
+    head = model.heads.recognition
+    if head is None:
+        raise ConfigError(f"model {model.name!r} has no recognition head: it was trained without one; name labels to "
+                          "use the text encoder instead, or train one with `sketchfusion train`")
+    return head
+
+
+def text_probabilities(naming: NamingModel, images_01: Tensor, classes: Tensor) -> Tensor:
+    """(B, K) probabilities on the CPU: which of K names, by their ``class_vectors``, each (B, 3, S, S) canvas shows."""
+    scores: Tensor = naming.image_vectors(images_01) @ classes.T * naming.scale
+    return scores.softmax(1).cpu()
 
 
 def class_vectors(naming: NamingModel, names: Sequence[str]) -> Tensor:
@@ -111,23 +144,11 @@ def check_labels(labels: Sequence[str]) -> None:
                           "give each name once")
 
 
-def _by_head(model: SketchFusion, sketches: Iterable[Picture] | Picture,
-             batch_size: int) -> tuple[Sequence[str], Tensor]:
-    head = model.heads.recognition
-    if head is None:
-        raise ConfigError(f"model {model.name!r} has no recognition head: it was trained without one; name labels to "
-                          "use the text encoder instead, or train one with `sketchfusion train`")
-    descriptors = model.describe(sketches, kind="sketch", batch_size=batch_size)
-    logits: Tensor = head(descriptors.to(model.device))
-    return head.class_names, logits.softmax(1).cpu()
-
-
 def _by_text(model: SketchFusion, sketches: Iterable[Picture] | Picture, labels: Sequence[str],
              batch_size: int) -> Tensor:
     from sketchfusion.backbones.zero_shot import load_naming_model
 
     naming = load_naming_model(model.config.encoder.source, device=model.device)
     classes = class_vectors(naming, labels)
-    parts = [(naming.image_vectors(canvas.images_01) @ classes.T * naming.scale).softmax(1).cpu()
-             for canvas in model.canvases(sketches, "sketch", batch_size)]
-    return torch.cat(parts)
+    return torch.cat([text_probabilities(naming, canvas.images_01, classes)
+                      for canvas in model.canvases(sketches, "sketch", batch_size)])

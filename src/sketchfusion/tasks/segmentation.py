@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -100,8 +100,8 @@ def global_descriptor(feature_map: Tensor, mask: Tensor | None) -> Tensor:
     return pool(feature_map, mask, GLOBAL_MAX)
 
 
-def to_picture(similarity: Tensor, canvas: Canvas, index: int) -> Tensor:
-    """A map over a canvas at the full size of the picture on it.
+def to_picture(similarity: Tensor, canvas: Canvas, index: int, *, longest: int | None = None) -> Tensor:
+    """A map over a canvas as a map over the picture on it.
 
     Each pixel's centre goes to the canvas, where the map is read bilinearly between the centres of its cells, as the
     loss reads it; beyond the outermost centres it is constant.
@@ -109,17 +109,24 @@ def to_picture(similarity: Tensor, canvas: Canvas, index: int) -> Tensor:
     Args:
         similarity: (Hf, Wf) over the whole canvas.
         canvas, index: which picture of which batch.
+        longest: the longer side has at most so many pixels; None: as many as the picture.
     Returns:
-        (H, W) float32, the size of the upright picture.
+        (H, W) float32, the size of the upright picture, or smaller at the same aspect ratio.
     """
     height, width = canvas.sizes[index].tolist()
-    diagonal = (torch.arange(max(height, width)) + 0.5)[:, None].expand(-1, 2)  # every x and every y there is
-    across, down = canvas.to_canvas_frame(diagonal, index).unbind(1)
-    side = canvas.pixels.shape[-1]
-    columns = across[:width] * (similarity.shape[1] / side) - 0.5
-    rows = down[:height] * (similarity.shape[0] / side) - 0.5
+    scale = 1.0 if longest is None else min(1.0, longest / max(height, width))
+    height, width = max(1, round(height * scale)), max(1, round(width * scale))
+    left, top, right, bottom = canvas.content[index].tolist()
+    columns = _cell_places(width, (left, right), similarity.shape[1] / canvas.side)
+    rows = _cell_places(height, (top, bottom), similarity.shape[0] / canvas.side)
     planes = similarity.float()[None]
     return torch.cat([resample(planes, rows[band], columns)[0] for band in bands(height, width)])
+
+
+def _cell_places(count: int, box: tuple[float, float], cells_per_pixel: float) -> Tensor:
+    """(count,) centres of pixels that fill the box (low, high) of the canvas, in cells of the map."""
+    low, high = box
+    return ((torch.arange(count) + 0.5) * ((high - low) / count) + low) * cells_per_pixel - 0.5
 
 
 def segment(model: SketchFusion, sketch: Picture, photos: Iterable[Picture] | Picture, *,
@@ -139,34 +146,66 @@ def segment(model: SketchFusion, sketch: Picture, photos: Iterable[Picture] | Pi
         ImageError: a picture cannot be read, the sketch is blank, or there is no photo.
     Source: Sec. 6.4.
     """
-    if threshold is not None and not -1 <= threshold <= 1:
-        raise ConfigError(f"the threshold of a cosine must lie in [-1, 1], got {threshold}; leave it out to take the "
-                          "model's own")
     if batch_size < 1:
         raise ConfigError(f"batch_size must be at least 1, got {batch_size}")
-    own = torch.as_tensor(model.heads.segmentation.threshold).item()
+    threshold = chosen_threshold(model, threshold)
     descriptor = sketch_descriptor(model, sketch)
-    return found_in(model, descriptor, each_picture(photos), float(own if threshold is None else threshold), refined,
-                    batch_size)
+    return found_in(model, descriptor, each_picture(photos), threshold, refined, batch_size)
+
+
+def chosen_threshold(model: SketchFusion, threshold: float | None) -> float:
+    """The threshold of the cosine, None: the model's own. Raises ConfigError: it is not in [-1, 1]."""
+    if threshold is None:
+        return float(torch.as_tensor(model.heads.segmentation.threshold))
+    if not -1 <= threshold <= 1:
+        raise ConfigError(f"the threshold of a cosine must lie in [-1, 1], got {threshold}; leave it out to take the "
+                          "model's own")
+    return threshold
 
 
 def found_in(model: SketchFusion, descriptor: Tensor, photos: Iterator[Picture], threshold: float, refined: bool,
              batch_size: int) -> Iterator[Segmentation]:
     """``segment`` once the (1, D) descriptor of the sketch is known."""
-    softness = model.heads.segmentation.softness.item()
     while batch := list(islice(photos, batch_size)):
         canvas = Canvas.stack([model.read(photo, "photo") for photo in batch])
-        maps = similarity_map(descriptor, model.features_of(canvas).feature_map)
-        for index, (photo, similarity) in enumerate(zip(batch, maps, strict=True)):
-            probability = soft_mask(to_picture(similarity, canvas, index), threshold, softness)
-            if refined:
-                probability = refine(probability, np.array(as_image(photo)))
-            yield Segmentation.of(probability, threshold)
+        yield from segment_maps(model, descriptor, model.features_of(canvas).feature_map, canvas, threshold=threshold,
+                                photos=batch if refined else None)
+
+
+def segment_maps(model: SketchFusion, descriptor: Tensor, maps: Tensor, canvas: Canvas, *,
+                 threshold: float | None = None, photos: Sequence[Picture] | None = None) -> Iterator[Segmentation]:
+    """What a sketch shows, in photos whose feature maps are known; nothing passes the networks.
+
+    Args:
+        descriptor: (1, D), of the sketch (``sketch_descriptor``).
+        maps: (B, D, Hf, Wf), fresh or from a gallery (``compact_map.expand``), any lengths.
+        canvas: where the photos of the maps lie; ``canvas.blank_canvas`` will do.
+        threshold: of the cosine, in [-1, 1]; None: the model's own.
+        photos: the B photos themselves, to bring the edges in line with theirs (``refinement.refine``); None: the
+            edges stay as the map has them.
+    Returns:
+        One per photo, in order, made as it is asked for.
+    Raises:
+        ConfigError: the threshold is out of range.
+        ImageError: a photo cannot be read.
+    Source: Sec. 6.4.
+    """
+    threshold = chosen_threshold(model, threshold)
+    softness = model.heads.segmentation.softness.item()
+    for index, similarity in enumerate(similarity_map(descriptor, maps)):
+        probability = soft_mask(to_picture(similarity, canvas, index), threshold, softness)
+        if photos is not None:
+            probability = refine(probability, np.array(as_image(photos[index])))
+        yield Segmentation.of(probability, threshold)
 
 
 def sketch_descriptor(model: SketchFusion, sketch: Picture) -> Tensor:
     """(1, D) float32 of unit length, max-pooled over the sketch's own cells, on the CPU."""
     canvas = model.read(sketch, "sketch")
-    feature_map = model.features_of(canvas).feature_map
+    return sketch_descriptor_of(model.features_of(canvas).feature_map, canvas)
+
+
+def sketch_descriptor_of(feature_map: Tensor, canvas: Canvas) -> Tensor:
+    """As ``sketch_descriptor``, from the (1, D, Hf, Wf) map of the only sketch of the canvas."""
     grid = (feature_map.shape[2], feature_map.shape[3])
-    return global_descriptor(feature_map, content_mask(canvas.content, model.canvas_size, grid))
+    return global_descriptor(feature_map, content_mask(canvas.content, canvas.side, grid))

@@ -235,7 +235,7 @@ def test_real_drawings_and_photos(data_root: Path) -> None:
         pytest.skip(f"{data_root} holds no quickdraw or caltech101")
     assert len(read_quickdraw(data_root / "quickdraw", per_class=1).class_names) == 345
     found = read_caltech_quickdraw(data_root)
-    assert (len(found.class_names), len(found.seen or ()), len(found.unseen or ())) == (41, 31, 10)
+    assert (len(found.class_names), len(found.seen or ()), len(found.unseen or ())) == (45, 35, 10)
     assert len(found.photos) > 4_000
     assert {"face", "car", "watch"} <= set(found.class_names)
     drawing = read_drawing(found.sketches[-1])

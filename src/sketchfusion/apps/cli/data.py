@@ -1,4 +1,4 @@
-"""``sketchfusion data``: make data sets."""
+"""``sketchfusion data``: make data sets, and check those of research."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import typer
 
 from sketchfusion.apps.cli.common import AsJson, handle_errors, note, print_json, progress_bar
 
-app = typer.Typer(help="Make data sets", no_args_is_help=True)
+app = typer.Typer(help="Make data sets, and check the research ones", no_args_is_help=True)
 
 
 @app.callback()
 def group() -> None:
-    """Make data sets."""
+    """Make drawn worlds and composites, and check whether a research data set is complete."""
 
 
 @app.command("make-world")

@@ -13,7 +13,6 @@ from sketchfusion.errors import ConfigError
 
 if TYPE_CHECKING:
     from sketchfusion.engine.evaluate import Evaluation
-    from sketchfusion.engine.methods import Method
     from sketchfusion.engine.protocols import Split
 
 PLACES = 6  # of decimals in JSON
@@ -26,8 +25,12 @@ def evaluate(
     model: Annotated[str | None, typer.Option(
         metavar="PRESET|FOLDER|CONFIG", help="Preset name, folder of a trained model, or configuration file.")] = None,
     method: Annotated[str, typer.Option(
-        metavar="METHOD", help="fused; of the same backbones without training B-CLIP, B-SD or B-SD+CLIP; or HOG.",
-    )] = "fused",
+        metavar="METHOD", help="fused; without training, of the same backbones B-CLIP, B-SD or B-SD+CLIP, of another "
+                               "encoder B-DINO or B-DINOv2; or HOG, which takes no model.")] = "fused",
+    baseline_set: Annotated[list[str] | None, typer.Option(
+        "--baseline-set", metavar="KEY=VALUE", help="Override a setting of that other encoder: source (the folder of "
+                                                    "its weights), layer, size or final_norm; may be repeated.",
+    )] = None,
     split: Annotated[str, typer.Option(
         metavar="test|validation", help="Choose a model by validation; touch the test once.")] = "test",
     classes: Annotated[str | None, typer.Option(
@@ -53,21 +56,23 @@ def evaluate(
     if protocol is None or data is None:
         raise ConfigError("name a protocol and the folder of its data set, as in `sketchfusion evaluate sketchy-21 "
                           "--data DATA/sketchy`; `sketchfusion evaluate --list` shows the protocols")
+    from sketchfusion.engine.baselines import own_encoder
     from sketchfusion.engine.evaluate import evaluate
-    from sketchfusion.engine.methods import check_method
+    from sketchfusion.engine.methods import check_method, needs_model
     from sketchfusion.engine.protocol_data import check_split, read_split
     from sketchfusion.engine.protocols import find_protocol
 
     row, names, part = find_protocol(protocol), split_names(classes), cast("Split", split)
     check_method(method, row.task)
+    own_encoder(method, baseline_set or ())
     check_split(split)
     check_out(out)
     found_data = read_split(row, data, part, names)  # before the model is loaded, which may take minutes
     overrides = [*(settings or ()), *([] if seed is None else [f"diffusion.seed={seed}"])]
-    loaded = common.open_model(model or DEFAULT_PRESET, overrides, device, dtype)
+    loaded = common.open_model(model or DEFAULT_PRESET, overrides, device, dtype) if needs_model(method) else None
     with common.progress_bar("Evaluating") as on_progress:
-        found = evaluate(loaded, row, data, method=cast("Method", method), split=part, classes=names, data=found_data,
-                         batch_size=batch_size, on_progress=on_progress)
+        found = evaluate(loaded, row, data, method=method, baseline_settings=baseline_set or (), split=part,
+                         classes=names, data=found_data, batch_size=batch_size, on_progress=on_progress)
     if out is not None:
         found.result.save(out)
     if as_json:

@@ -26,11 +26,11 @@ SOURCE = "doi 10.22002/D1.20086 and https://github.com/googlecreativelab/quickdr
 
 def read_caltech_quickdraw(folder: str | os.PathLike[str], *, split: str | None = "caltech-10",
                            per_class: int | None = None, classes: Iterable[str] | None = None) -> SketchPhotoSet:
-    """Photos and drawings of the 41 classes that Caltech-101 and Quick, Draw! share.
+    """Photos and drawings of the 45 classes that Caltech-101 and Quick, Draw! share.
 
     Args:
         folder: holds ``caltech101`` and ``quickdraw``.
-        split: caltech-10 (31 seen, 10 unseen; own, see its list) or None.
+        split: caltech-10 (35 seen, 10 unseen; own, see its list) or None.
         per_class: drawings of each class, the first ones; all if None.
         classes: read these only; then the others may be missing.
     Raises:
