@@ -35,3 +35,8 @@ run segment "$sketch" "${photos[@]}" --masks "$DEMO/masks" --picture "$DEMO/cut-
 echo
 echo "Pictures of the results: $DEMO/found-lighthouse.png, found-guitar.png, found-cat.png, $([ -n "$PRESET" ] || echo "named.png, ")matched.png, cut-out.png"
 run gallery info "$GALLERY"
+
+if [ -t 1 ]; then
+    echo; echo "==> the page: draw and find in the browser (Ctrl-C stops it)"
+    run serve --gallery "$GALLERY" --port "${PORT:-7861}"
+fi

@@ -8,11 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sketchfusion.canvas import InputSpec, even_ink, make_canvas, place_on_canvas, read_canvas, resize_images
+from sketchfusion.canvas import (
+    InputSpec,
+    blank_canvas,
+    even_ink,
+    make_canvas,
+    place_on_canvas,
+    read_canvas,
+    resize_images,
+)
+from sketchfusion.errors import ImageError
 from sketchfusion.images import as_image
 
 Draw = Callable[[tuple[int, int], int], Image.Image]
@@ -31,6 +40,29 @@ def test_any_aspect_ratio_fills_the_longer_side_and_is_centred(size: tuple[int, 
     inside[top:bottom, left:right] = True
     expected = torch.where(inside, torch.tensor([255, 0, 0]).view(3, 1, 1), torch.tensor(GREY).view(3, 1, 1))
     assert torch.equal(canvas.pixels[0], expected.to(torch.uint8))
+
+
+@settings(deadline=None)
+@given(sizes=st.lists(st.tuples(st.integers(1, 300), st.integers(1, 300)), min_size=1, max_size=4),
+       side=st.integers(1, 80))
+def test_a_blank_canvas_has_the_places_of_the_pictures(sizes: list[tuple[int, int]], side: int) -> None:
+    drawn = make_canvas([Image.new("RGB", (width, height)) for height, width in sizes], side, GREY)
+    blank = blank_canvas(sizes, side)
+    assert len(blank) == len(sizes)
+    assert blank.side == drawn.side == side
+    assert blank.pixels.shape == drawn.pixels.shape
+    assert blank.pixels.untyped_storage().nbytes() == 1
+    for name in ("content", "sizes"):
+        one, other = getattr(blank, name), getattr(drawn, name)
+        assert torch.equal(one, other)
+        assert one.dtype == other.dtype
+
+
+def test_a_blank_canvas_needs_pictures_with_pixels() -> None:
+    with pytest.raises(ImageError, match="no picture size was given"):
+        blank_canvas([], 64)
+    with pytest.raises(ImageError, match="0 x 5 pixels"):
+        blank_canvas([(0, 5)], 64)
 
 
 @pytest.mark.parametrize("size", [(2400, 1600), (900, 2100)])

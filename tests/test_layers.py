@@ -25,7 +25,8 @@ FENCES = {  # third party -> where it may be imported
     "diffusers": ("backbones/", "pretrain/"), "transformers": ("backbones/", "pretrain/"),
     "huggingface_hub": ("backbones/",),
     "lancedb": ("index/lance.py", "index/store"), "pyarrow": ("index/",),
-    "typer": ("apps/",), "rich": ("apps/",), "matplotlib": ("analysis/",),
+    "typer": ("apps/",), "rich": ("apps/",), "matplotlib": ("analysis/",), "gradio": ("apps/",),
+    "fastapi": ("apps/",), "starlette": ("apps/",), "uvicorn": ("apps/",), "prometheus_client": ("apps/",),
 }
 FILES = sorted(ROOT.rglob("*.py"))
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sketchfusion.backbones.patch_encoder import FAMILIES, TransformerEncoder, _feed_patches
@@ -87,6 +88,22 @@ def test_features_equal_the_stock_models_hidden_states(name: str, layer: int, si
     assert features.shape == (2, 32, size // PATCH, size // PATCH)
     torch.testing.assert_close(features, expected, atol=1e-5, rtol=1e-4)
     assert not any("text" in part for part, _ in encoder.named_parameters())
+
+
+def test_a_checkpoint_of_dino_holds_no_pooler(tmp_path: Path, images_01: Tensor,
+                                              encoder_folder: Callable[[str], Path]) -> None:
+    """As it was published; what nobody reads is not missed, what somebody reads is."""
+    whole = encoder_folder("dino")
+    transformers.ViTModel.from_pretrained(whole, add_pooling_layer=False).save_pretrained(tmp_path)
+    assert not any("pooler" in name for name in load_file(tmp_path / "model.safetensors"))
+    found, expected = (TransformerEncoder.from_config(EncoderConfig(source=(str(folder),))).patch_features(images_01)
+                       for folder in (tmp_path, whole))
+    assert torch.equal(found, expected)
+    tensors = load_file(tmp_path / "model.safetensors")
+    tensors.pop("layernorm.weight")
+    save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(WeightsUnavailable, match=r"incomplete: 1 missing.*layernorm\.weight"):
+        TransformerEncoder.from_config(EncoderConfig(source=(str(tmp_path),)))
 
 
 def test_every_family_is_tried() -> None:

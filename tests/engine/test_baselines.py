@@ -88,7 +88,8 @@ def test_a_baseline_with_an_encoder_of_its_own_pools_that_ones_patches(
 
 
 def test_missing_weights_of_a_baseline_are_named_and_nothing_takes_their_place(tiny_model: SketchFusion) -> None:
-    with pytest.raises(WeightsUnavailable, match=r"(?s)no weights for the patch encoder of B-DINO\b.*--baseline-set source"):
+    with pytest.raises(WeightsUnavailable,
+                       match=r"(?s)patch encoder of B-DINO\. .*facebook/dino-vits8.*--baseline-set source=FOLDER"):
         as_baseline(tiny_model, "B-DINO")
 
 

@@ -233,6 +233,45 @@ def test_a_variant_without_injection_uses_what_the_whole_model_encoded(corpus: C
     assert torch.equal(found, plain)
 
 
+def test_where_the_encoder_learns_too_the_pictures_are_kept_instead_of_its_features(
+    corpus: Corpus, make_tiny: Make, tiny_model: SketchFusion,
+) -> None:
+    """Every view of them; the features made of them are those of the frozen encoder, before it has learned anything."""
+    model = make_tiny("finetune=true")
+    moved = {kind: PLAIN.model_copy(update={"shift": 0.1, "flip": 0.5}) for kind in VIEWS}
+    runs: list[str] = []
+    model.encoder.get_submodule("model").register_forward_hook(lambda *_: runs.append("encoder"))
+    own, frozen = (encode_side(each, corpus, "sketches", moved, num_views=2, seed=0) for each in (model, tiny_model))
+    assert not runs
+    assert (own.patch_features.shape, own.images.shape) == ((2, 9, 0), (18, 3, 64, 64))
+    assert torch.equal(own.latents, frozen.latents)
+    rows, views = torch.tensor([8, 0, 4, 4]), torch.tensor([1, 0, 0, 1])
+    with torch.no_grad():
+        (found, content), (expected, boxes) = (side.take(rows, views, each)
+                                               for side, each in ((own, model), (frozen, tiny_model)))
+    assert runs == ["encoder"]
+    assert found.patch_features is not None
+    assert expected.patch_features is not None
+    alike = torch.cosine_similarity(found.patch_features.flatten(1), expected.patch_features.flatten(1))
+    assert alike.min() > 0.9999  # the pictures have 8 bits a colour
+    other = torch.cosine_similarity(found.patch_features[2].flatten(), found.patch_features[3].flatten(), dim=0)
+    assert other < 0.99
+    assert torch.equal(content, boxes)
+    assert encoding_identity(model) != encoding_identity(tiny_model)
+
+
+def test_features_of_an_encoder_that_learns_too_lead_gradients_to_it(corpus: Corpus, make_tiny: Make) -> None:
+    model = make_tiny("finetune=true", "aggregation.taps=[up1, up2, up3, patches]")
+    side = encode_side(model, corpus, "photos", VIEWS, num_views=1, seed=0)
+    rows = torch.tensor([0, 5])
+    encoded, content = side.take(rows, torch.zeros_like(rows), model)
+    model.fuse(encoded, content).feature_map.square().mean().backward()
+    for part, learns in ((model.encoder, True), (model.diffusion.unet, True), (model.diffusion.vae, False)):
+        assert any(value.grad is not None and value.grad.any() for value in part.parameters()) == learns
+    unused = make_tiny("finetune=true", "injection.blocks=[]")
+    assert side.take(rows, torch.zeros_like(rows), unused)[0].patch_features is None
+
+
 def test_a_side_without_pictures_is_refused(corpus: Corpus, tiny_model: SketchFusion) -> None:
     only = Corpus({"photo": corpus.sets["photo"]}, corpus.classes, corpus.masks)
     with pytest.raises(ConfigError, match=r"hold no sketches \(drawing, sketch, icon\); name some in data\.mix"):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sketchfusion.config import validate
+from sketchfusion.config import load_preset, validate
 from sketchfusion.engine.config import load_recipe
 from sketchfusion.engine.fusion_recipe import SLOTS, TASKS, FusionRecipe, PairsConfig, TasksConfig
 from sketchfusion.errors import ConfigError
@@ -106,3 +106,16 @@ def test_the_recipes_in_the_repository_are_valid(file: Path) -> None:
     found = load_recipe(FusionRecipe, file)
     slots = found.pairs.slots(found.tasks, found.training.batch_size)
     assert sum(slots.values()) == found.training.batch_size
+
+
+def test_finetuning_differs_from_the_frozen_baseline_in_what_learns_and_how_fast_alone() -> None:
+    """The taps and patches that scripts/compare_fusions.sh calls B-SD+CLIP, without injection."""
+    fine, frozen = (load_recipe(FusionRecipe, RECIPES / f"{name}.yaml", ["data.shards=somewhere"])
+                    for name in ("finetuning", "mini_64"))
+    config, plain = (load_preset(each.model, each.settings).extractor for each in (fine, frozen))
+    assert (config.finetune, plain.finetune) == (True, False)
+    assert (config.injection.blocks, config.aggregation.taps) == ((), (*plain.aggregation.taps, "patches"))
+    assert fine.training.lr < frozen.training.lr
+    same = {"title": "", "output": "", "settings": (), "training": frozen.training}
+    assert fine.model_copy(update=same) == frozen.model_copy(update=same)
+    assert fine.training.model_copy(update={"lr": frozen.training.lr}) == frozen.training

@@ -436,7 +436,7 @@ def test_a_threshold_that_shall_not_learn_stays(make_task: MakeTask) -> None:
 
 
 def test_a_model_with_nothing_to_learn_is_refused(make_task: MakeTask) -> None:
-    with pytest.raises(ConfigError, match=r"nothing to learn: aggregation\.network is false, and so is injection\.conv"):
+    with pytest.raises(ConfigError, match=r"nothing to learn: aggregation\.network is false, and so is inj"):
         make_task(settings=["aggregation.network=false", "injection.convolutions=false"])
 
 
@@ -472,3 +472,27 @@ def test_finetuning_moves_the_backbones_too_and_is_saved_whole(make_task: MakeTa
     images = torch.rand(1, 3, model.canvas_size, model.canvas_size)
     torch.testing.assert_close(again(images).descriptor, model.eval()(images).descriptor)
     assert again.fingerprint == model.fingerprint
+
+
+def test_a_finetuned_run_goes_on_where_it_stopped_and_saves_the_average(write_recipe: WriteRecipe,
+                                                                       tmp_path: Path) -> None:
+    """Nothing of it is special: checkpoints, the average and the saved folder hold the backbones like the fusion."""
+    settings = ["finetune=true", "injection.blocks=[]", "aggregation.taps=[up1, up2, up3, patches]"]
+    file = write_recipe(settings=settings, views=1, training={"steps": 2})
+    straight, _ = train(file, f"output={tmp_path / 'straight'}")
+
+    def interrupt(status: Any) -> None:
+        if status.step == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    stopped = f"output={tmp_path / 'stopped'}"
+    with pytest.raises(KeyboardInterrupt):
+        train(file, stopped, on_status=interrupt)
+    resumed, _ = train(file, stopped)
+    assert same(state(straight), state(resumed))
+    assert same(saved(straight), saved(resumed))
+    learned = {name for name in saved(straight) if name.startswith(("encoder.", "diffusion.unet."))}
+    assert {name.partition(".")[0] for name in learned} == {"encoder", "diffusion"}
+    assert all(torch.equal(saved(straight)[name], state(straight)[f"average/{name}"]) for name in learned)
+    assert not any(name.startswith(("average/diffusion.vae", "optimizer/exp_avg/diffusion.vae"))
+                   for name in state(straight))

@@ -106,6 +106,14 @@ def test_tensors_that_do_not_fit_are_listed(change: Callable[[dict[str, torch.Te
         SketchFusion.from_pretrained(saved, device="cpu")
 
 
+def test_of_many_tensors_that_do_not_fit_a_few_are_named(tmp_path: Path, make_tiny: Make) -> None:
+    folder = make_tiny("finetune=true").save_pretrained(tmp_path / "finetuned")
+    says = r"missing \[\], unknown \['diffusion\.unet\..* and \d{3} more, other shape"
+    with pytest.raises(WeightsUnavailable, match=says) as raised:
+        SketchFusion.from_pretrained(folder, overrides=["finetune=false"], device="cpu")
+    assert len(str(raised.value)) < 1000
+
+
 @pytest.mark.parametrize("damage", ["cut off", "gone"])
 def test_damaged_weights_are_an_error(damage: str, saved: Path) -> None:
     file = saved / "fusion.safetensors"

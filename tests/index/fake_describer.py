@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sketchfusion.canvas import Canvas, Kind, place_on_canvas
 from sketchfusion.config import CanvasConfig
+from sketchfusion.features import Features
 
 
 class FakeDescriber:
@@ -44,3 +45,9 @@ class FakeDescriber:
         if self.spoil is not None:
             descriptors[self.spoil] = float("nan")
         return descriptors
+
+    def features_of(self, canvas: Canvas) -> Features:
+        """The descriptors, and a map of 4 x 4 cells that depend on the pixels below them."""
+        descriptors = self.describe_canvas(canvas)
+        colours = torch.nn.functional.adaptive_avg_pool2d(canvas.images_01, 4)
+        return Features(torch.einsum("bchw,cd->bdhw", colours, self.projection[:3]) + 0.1, descriptors)

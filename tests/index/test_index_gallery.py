@@ -31,8 +31,8 @@ def found(result: Any) -> list[str]:
 def test_record(gallery: Gallery, photos: Path, describer: Any) -> None:
     record = json.loads((gallery.folder / RECORD_NAME).read_text())
     created = record.pop("created")
-    assert record == {"format": 1, "fingerprint": "fake-32-0", "model": "fake", "overrides": ["some.setting=1"],
-                      "descriptor_size": 32, "store": "store-1", "roots": [str(photos)]}
+    assert record == {"format": 2, "fingerprint": "fake-32-0", "model": "fake", "overrides": ["some.setting=1"],
+                      "descriptor_size": 32, "dense_rank": 16, "store": "store-1", "roots": [str(photos)]}
     assert date.fromisoformat(created[:10]) >= date(2024, 1, 1)
     assert not list(gallery.folder.glob("*.partial"))
 
@@ -63,8 +63,8 @@ def test_no_gallery_damaged_or_newer(tmp_path: Path, gallery: Gallery) -> None:
         Gallery.open(tmp_path / "nowhere")
     record = gallery.folder / RECORD_NAME
     content = json.loads(record.read_text())
-    record.write_text(json.dumps({**content, "format": 2, "unheard_of": 1}))
-    with pytest.raises(GalleryError, match="has format 2, this version of sketchfusion knows formats up to 1"):
+    record.write_text(json.dumps({**content, "format": 3, "unheard_of": 1}))
+    with pytest.raises(GalleryError, match="has format 3, this version of sketchfusion knows formats up to 2"):
         Gallery.open(gallery.folder)
     for text in ("{", json.dumps({**content, "surprise": 1}), json.dumps({**content, "store": "../elsewhere"}), "[]"):
         record.write_text(text)

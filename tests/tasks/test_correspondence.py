@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 from pydantic import ValidationError
 from torch import Tensor
 
-from sketchfusion.canvas import Canvas
+from sketchfusion.canvas import Canvas, blank_canvas
 from sketchfusion.errors import ConfigError, ImageError
 from sketchfusion.features import Features
 from sketchfusion.fusion.extractor import SketchFusion
@@ -27,9 +27,12 @@ from sketchfusion.tasks.correspondence import (
     correspondence_loss,
     correspondence_total,
     endpoint_error,
+    find_in_maps,
     ink_points,
     keypoint_contrast,
     match_points,
+    point_features,
+    point_features_of,
 )
 
 SIDE, TEMPERATURE = 48, 0.05
@@ -318,6 +321,28 @@ def test_points_are_found_inside_each_photo(tiny_model: SketchFusion, sketch_fil
             assert value.dtype == torch.float32
             assert not value.requires_grad
     assert not torch.equal(matches[0].found_px, matches[2].found_px)
+
+
+def test_maps_that_are_known_give_the_same_and_pass_nothing(tiny_model: SketchFusion, sketch_file: Path,
+                                                            pictures: list[Image.Image],
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    points = torch.tensor([[20.0, 70.0], [60.0, 20.0], [55.0, 44.0]])
+    expected = match_points(tiny_model, sketch_file, pictures, points)
+    rows = point_features(tiny_model, sketch_file, "sketch", points)
+    assert rows.shape == (1, 3, tiny_model.descriptor_size)
+    canvas = tiny_model.read(sketch_file, "sketch")
+    assert torch.equal(point_features_of(tiny_model.features_of(canvas).feature_map, canvas, points), rows)
+    maps = tiny_model.features(pictures).feature_map
+    canvas = blank_canvas([(picture.height, picture.width) for picture in pictures], tiny_model.canvas_size)
+    monkeypatch.setattr(SketchFusion, "forward", lambda *_: pytest.fail("the networks were used"))
+    for (found_px, scores), match in zip(find_in_maps(tiny_model, rows, maps * 7, canvas), expected, strict=True):
+        assert torch.allclose(found_px, match.found_px, atol=1e-2)
+        assert torch.allclose(scores, match.scores, atol=1e-4)
+
+
+def test_features_of_points_outside_are_refused(tiny_model: SketchFusion, pictures: list[Image.Image]) -> None:
+    with pytest.raises(ConfigError, match=r"the point \(97, 3\) lies outside the photo"):
+        point_features(tiny_model, pictures[0], "photo", torch.tensor([[97.0, 3.0]]))
 
 
 def test_a_photo_alone_has_the_points_that_it_has_in_a_batch(tiny_model: SketchFusion, sketch_file: Path,

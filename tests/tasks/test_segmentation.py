@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from sketchfusion.canvas import Canvas, make_canvas
+from sketchfusion.canvas import Canvas, blank_canvas, make_canvas
 from sketchfusion.errors import ConfigError, ImageError
 from sketchfusion.fusion.descriptor import content_mask
 from sketchfusion.fusion.extractor import SketchFusion
@@ -24,9 +24,11 @@ from sketchfusion.tasks.segmentation import (
     Segmentation,
     global_descriptor,
     segment,
+    segment_maps,
     segmentation_loss,
     similarity_map,
     sketch_descriptor,
+    sketch_descriptor_of,
     soft_mask,
     to_picture,
 )
@@ -214,6 +216,22 @@ def test_the_map_of_the_padding_stays_outside(size: tuple[int, int], own: tuple[
     assert 40 < found.max() <= 50  # at the very edge, half way to the next cell
 
 
+@pytest.mark.parametrize(("size", "longest", "expected"), [
+    ((90, 60), 30, (30, 20)), ((60, 90), 30, (20, 30)), ((90, 60), 90, (90, 60)), ((90, 60), 500, (90, 60)),
+    ((200, 1), 20, (20, 1))])
+def test_a_map_may_be_read_at_a_smaller_size(size: tuple[int, int], longest: int, expected: tuple[int, int]) -> None:
+    """A pixel of the smaller picture reads the map where the middle of the pixels that it stands for does."""
+    canvas, similarity = drawn_canvas([size], 32), noise(4, 4)
+    found = to_picture(similarity, canvas, 0, longest=longest)
+    assert found.shape == expected
+    full = to_picture(similarity, canvas, 0)
+    if expected != size and size[1] > 1:
+        middles = full.unfold(0, 3, 3).unfold(1, 3, 3)[:, :, 1, 1]
+        torch.testing.assert_close(found, middles, rtol=0, atol=1e-4)
+    elif expected == size:
+        assert torch.equal(found, full)
+
+
 def test_large_photos_are_read_in_bands_without_seams(monkeypatch: pytest.MonkeyPatch) -> None:
     canvas, similarity = drawn_canvas([(90, 70)], 32), noise(8, 8)
     whole = to_picture(similarity, canvas, 0)
@@ -270,6 +288,33 @@ def test_masks_are_as_large_as_the_photos_and_what_the_steps_give(
         expected = by_hand(tiny_model, sketch, photo, threshold)
         torch.testing.assert_close(result.probability, expected, rtol=0, atol=2e-3)
     assert 0.1 < found[0].mask.float().mean() < 0.9
+
+
+@pytest.mark.parametrize("refined", [True, False])
+def test_maps_that_are_known_give_the_same_and_pass_nothing(
+        tiny_model: SketchFusion, sketch: Image.Image, pictures: list[Image.Image], refined: bool,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    threshold = middle(tiny_model, sketch, pictures[0])
+    expected = list(segment(tiny_model, sketch, pictures[:3], threshold=threshold, refined=refined))
+    descriptor = sketch_descriptor(tiny_model, sketch)
+    maps = tiny_model.features(pictures[:3]).feature_map
+    canvas = blank_canvas([(picture.height, picture.width) for picture in pictures[:3]], tiny_model.canvas_size)
+    monkeypatch.setattr(SketchFusion, "forward", lambda *_: pytest.fail("the networks were used"))
+    found = segment_maps(tiny_model, descriptor, maps * 7, canvas, threshold=threshold,
+                         photos=pictures[:3] if refined else None)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one.probability, other.probability, rtol=0, atol=2e-3)
+        assert one.threshold == other.threshold
+    own, = segment_maps(tiny_model, descriptor, maps[:1], canvas)
+    assert own.threshold == pytest.approx(tiny_model.heads.segmentation.threshold.item())
+    with pytest.raises(ConfigError, match=r"must lie in \[-1, 1\], got 2"):
+        list(segment_maps(tiny_model, descriptor, maps, canvas, threshold=2))
+
+
+def test_a_descriptor_of_a_known_map(tiny_model: SketchFusion, sketch: Image.Image) -> None:
+    canvas = tiny_model.read(sketch, "sketch")
+    found = sketch_descriptor_of(tiny_model.features_of(canvas).feature_map, canvas)
+    assert torch.equal(found, sketch_descriptor(tiny_model, sketch))
 
 
 def test_refinement_is_of_the_same_probability_with_the_photo_itself(

@@ -117,8 +117,11 @@ def encode_for(model: SketchFusion, name: str, images_01: Tensor) -> Encoded:
     if BASELINES[name].encoder is not None and getattr(model, "baseline", "") != name:
         raise ConfigError(f"{name} has a patch encoder of its own; give what as_baseline(model, {name!r}) makes")
     row = BASELINES[name]
-    without: list[Literal["latents", "patches"]] = [*([] if row.taps else ["latents"]),
-                                                    *([] if row.patches else ["patches"])]
+    without: list[Literal["latents", "patches"]] = []
+    if not row.taps:
+        without.append("latents")
+    if not row.patches:
+        without.append("patches")
     return model.encode(images_01, always_patches=True, without=without)
 
 

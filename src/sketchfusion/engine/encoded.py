@@ -80,7 +80,8 @@ class EncodedSide:
         if not model.config.finetune:
             return Encoded(placed(self.latents), placed(self.patch_features), keys), self.content[rows]
         images = self.images[views * len(self) + rows].to(model.device).float() / 255
-        return Encoded(placed(self.latents), model.encoder.patch_features(images), keys), self.content[rows]
+        patches = model.encoder.patch_features(images) if model.uses_patches else None
+        return Encoded(placed(self.latents), patches, keys), self.content[rows]
 
     def labels(self, weights: Mapping[str, float], side: str) -> Labels:
         """For the sampler; ``weights`` by kind."""

@@ -14,7 +14,9 @@ segmentation    cosine of the photo's map with the max-pooled sketch; the thresh
                 their own
 ==============  =======================================================================================================
 
-HOG gives one vector per picture and has no part in the last two.
+B-DINO and B-DINOv2 see the extractor's canvas, resized to what their checkpoints were trained with, and give the patch
+tokens of the last block through the closing LayerNorm; B-CLIP is the extractor's own encoder at its own layer. HOG
+gives one vector per picture, has no part in the last two, and needs no extractor.
 """
 
 from __future__ import annotations

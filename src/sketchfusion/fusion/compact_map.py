@@ -84,7 +84,7 @@ def expand(data: bytes) -> Tensor:
     layout = read_layout(data)
     cells, rank = layout.height * layout.width, layout.rank
     scale = np.frombuffer(data, "<f4", rank, HEADER.size)
-    if not (np.isfinite(scale).all() and (scale >= 0).all()):
+    if not ((scale >= 0) & (scale <= cells)).all():  # no singular value of so many unit vectors is larger
         raise GalleryError("the dense map of a photo is damaged: its scales are no scales; describe the photos anew "
                            "with `sketchfusion index --rebuild`")
     left = np.frombuffer(data, np.int8, cells * rank, HEADER.size + scale.nbytes).reshape(cells, rank)

@@ -21,7 +21,7 @@ COLUMNS = ("path", "root", "folder", "size", "mtime_ns", "hash", "date", "width"
 
 
 def export(gallery: Gallery, out: str | os.PathLike[str]) -> int:
-    """Write all rows, sorted by path, without thumbnails; the number of rows.
+    """Write all rows, sorted by path, without thumbnails and dense maps; the number of rows.
 
     ``.parquet`` has one column per field of ``Photo`` and fingerprint, model and overrides (a JSON list) in its
     metadata. ``.npz`` has ``paths`` (G,) text, ``descriptors`` (G, D) float32, ``dates`` (G,) datetime64, ``sizes``

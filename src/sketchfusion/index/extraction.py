@@ -17,7 +17,6 @@ from torch import Tensor
 
 from sketchfusion.canvas import Canvas, Kind
 from sketchfusion.errors import ConfigError, ImageError
-from sketchfusion.features import Features
 from sketchfusion.images import Picture
 from sketchfusion.index.describer import Describer
 from sketchfusion.index.scan import Failure, absolute, is_left_out, scan
@@ -34,9 +33,6 @@ class Extractor(Describer, Protocol):
 
     def read(self, picture: Picture, kind: Kind) -> Canvas:
         """One picture of any form on the canvas. Raises ImageError: unreadable, or a blank sketch."""
-
-    def features_of(self, canvas: Canvas) -> Features:
-        """Feature maps and descriptors of a batch, on the CPU."""
 
 
 class Rows:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -14,10 +16,54 @@ from filelock import FileLock, Timeout
 from sketchfusion.errors import GalleryError
 from sketchfusion.index.record import REBUILD_NAME, RECORD_NAME, GalleryRecord
 from sketchfusion.index.scan import absolute, check_roots, is_gone, is_reached, is_under
-from sketchfusion.index.store import FileState
+from sketchfusion.index.store import FileState, Store, path_id
 
 LOCK_NAME = ".lock"
 OWN_FILES = re.compile(rf"({re.escape(RECORD_NAME)}|{re.escape(REBUILD_NAME)})(\.partial)?|\.lock|store-\d+")
+
+
+@dataclass(frozen=True)
+class FolderCount:
+    """A folder of photos.
+
+    Attributes:
+        id: ``store.path_id`` of its path.
+        path: absolute.
+        name: of the folder that was indexed, followed by the way down from there: ``Pictures/2019/May``.
+        photos: in it and below, as many as a search in this folder looks at.
+    """
+
+    id: str
+    path: str
+    name: str
+    photos: int
+
+
+def count_folders(store: Store) -> list[FolderCount]:
+    """The folders that hold photos, and those between them and what was indexed, sorted by path."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for batch in store.batches(["folder", "root"]):
+        counts.update(zip(batch["folder"], batch["root"], strict=True))
+    roots = {root for folder, root in counts if is_under(folder, root)}  # a file that was named itself is its own root
+    tops: dict[str, str] = {}  # folder -> the highest that was indexed and leads to it, or itself
+    for folder in {folder for folder, _ in counts}:
+        top = min((root for root in roots if is_under(folder, root)), key=len, default=folder)
+        tops.update({place: top for place in upwards(folder) if is_under(place, top)})
+    photos: Counter[str] = Counter()
+    for (folder, _), count in counts.items():
+        photos.update({place: count for place in upwards(folder) if place in tops})
+    return [FolderCount(path_id(path), path, name_below(path, tops[path]), number)
+            for path, number in sorted(photos.items())]
+
+
+def name_below(folder: str, top: str) -> str:
+    """The name of ``top`` and the way from there to the folder."""
+    return folder if Path(top).parent == Path(top) else str(Path(folder).relative_to(Path(top).parent))
+
+
+def upwards(folder: str) -> list[str]:
+    """The folder, the one that holds it, and so on."""
+    return [folder, *map(str, Path(folder).parents)]
 
 
 def record_stamp(folder: Path) -> tuple[int, int]:

@@ -11,11 +11,13 @@ from typing import Any
 
 from PIL import Image
 
-from sketchfusion.errors import GalleryError
+from sketchfusion.errors import ConfigError, GalleryError
 from sketchfusion.images import decode, open_image, upright_size
 from sketchfusion.index.describer import Describer, Descriptors, describe_picture
 from sketchfusion.index.folder import (
+    FolderCount,
     check_place,
+    count_folders,
     known_roots,
     merge_roots,
     next_store,
@@ -27,16 +29,18 @@ from sketchfusion.index.folder import (
 from sketchfusion.index.lance import ANN_THRESHOLD, LanceStore
 from sketchfusion.index.pipeline import hash_file
 from sketchfusion.index.record import (
+    DENSE_RANK,
     REBUILD_NAME,
     RECORD_NAME,
     GalleryRecord,
+    check_dense_rank,
     new_record,
     read_record,
     write_record,
 )
 from sketchfusion.index.scan import Scan, absolute, is_gone, is_under, scan
 from sketchfusion.index.search import SearchOptions, SearchResult, find
-from sketchfusion.index.store import FileState, Store
+from sketchfusion.index.store import FileState, Photo, Store
 from sketchfusion.index.update import OnProgress, Summary, Update, UpdateOptions, vanished
 from sketchfusion.sketches import Source, on_paper, read_sketch
 
@@ -49,6 +53,7 @@ class Gallery:
 
     def __init__(self, folder: Path, record: GalleryRecord, *, ann_threshold: int = ANN_THRESHOLD) -> None:
         self.folder, self.ann_threshold = folder, ann_threshold
+        self.counted: tuple[object, list[FolderCount]] | None = None  # of which version of the rows
         self.record, self.stamp = record, record_stamp(folder)
 
     @cached_property
@@ -59,45 +64,65 @@ class Gallery:
     def open_store(self, record: GalleryRecord, *, create: bool = False) -> Store:
         """The store that a record names."""
         return LanceStore(self.folder / record.store, record.descriptor_size, create=create,
-                          ann_threshold=self.ann_threshold)
+                          first_format=record.is_outdated, ann_threshold=self.ann_threshold)
 
     @staticmethod
-    def open(folder: str | os.PathLike[str], *, ann_threshold: int = ANN_THRESHOLD) -> Gallery:
-        """The gallery in a folder. Raises GalleryError: there is none, it is damaged or of a newer version."""
+    def open(folder: str | os.PathLike[str], *, outdated: bool = False,
+             ann_threshold: int = ANN_THRESHOLD) -> Gallery:
+        """The gallery in a folder.
+
+        Args:
+            outdated: open one of an older version too; ``update`` with ``rebuild`` is then all that it can do.
+            ann_threshold: rows from which an approximate index is kept.
+        Raises:
+            GalleryError: there is none, it is damaged or of another version.
+        """
         path = Path(absolute(folder))
-        return Gallery(path, read_record(path), ann_threshold=ann_threshold)
+        return Gallery(path, read_record(path, outdated=outdated), ann_threshold=ann_threshold)
 
     @staticmethod
-    def create(folder: str | os.PathLike[str], describer: Describer, *,
+    def create(folder: str | os.PathLike[str], describer: Describer, *, dense_rank: int = DENSE_RANK,
                ann_threshold: int = ANN_THRESHOLD) -> Gallery:
         """An empty gallery for descriptors of this extractor, in a folder that is empty or does not exist.
 
+        Args:
+            dense_rank: of the dense map that is kept of each photo, to show why it was found without passing it
+                through the model again; 0 keeps none.
+            ann_threshold: rows from which an approximate index is kept.
         Raises:
+            ConfigError: the rank is out of range.
             GalleryError: the folder holds a gallery or anything else, or cannot be written.
         """
+        check_dense_rank(dense_rank)
         path = Path(absolute(folder))
         check_place(path)
         with writing(path):
             if (path / RECORD_NAME).exists():
                 raise GalleryError(f"there is a gallery in {path} already; open it, or choose another folder")
             remove_stores(path, wanted=())
-            gallery = Gallery(path, new_record(describer, "store-1"), ann_threshold=ann_threshold)
+            gallery = Gallery(path, new_record(describer, "store-1", dense_rank), ann_threshold=ann_threshold)
             # The store first: a gallery that has its record is complete.
             gallery.open_store(gallery.record, create=True)
             write_record(gallery.record, path)
             gallery.stamp = record_stamp(path)
         return gallery
 
-    def refresh(self) -> None:
-        """Follow what another process recorded since, such as a rebuild that took the place of the rows."""
+    def refresh(self, *, outdated: bool = False) -> None:
+        """Follow what another process recorded since, such as a rebuild that took the place of the rows.
+
+        Raises:
+            GalleryError: the record is damaged or, without ``outdated``, of an older version.
+        """
         stamp = record_stamp(self.folder)
         if stamp != self.stamp:
-            self.record, self.stamp = read_record(self.folder), stamp
+            self.record, self.stamp = read_record(self.folder, outdated=True), stamp
             self.__dict__.pop("store", None)
+        if not outdated:
+            self.record.check_format(self.folder)
 
     def update(self, photos: Sequence[str | os.PathLike[str]], describer: Describer, *,
                options: UpdateOptions | None = None, rebuild: bool = False,
-               on_progress: OnProgress = lambda done, total: None) -> Summary:
+               dense_rank: int | None = None, on_progress: OnProgress = lambda done, total: None) -> Summary:
         """Index files and folders; whatever is unchanged since the last time is left alone.
 
         Args:
@@ -106,16 +131,20 @@ class Gallery:
             options: pace and safety.
             rebuild: describe everything anew, beside the present rows, which stay in use until all is done. What was
                 indexed before is included. Interrupted, it goes on where it was when called again.
+            dense_rank: of the dense maps of a rebuilt gallery; None: as before, and of a gallery of an older version
+                ``DENSE_RANK``. Without ``rebuild`` it must be that of the gallery.
             on_progress: called with (done, total) files.
         Raises:
+            ConfigError: the rank is out of range, or not the gallery's.
             GalleryError: another process is writing, another extractor made the gallery, or a folder is missing or
                 has lost all its photos. Nothing was changed then.
         """
         options = options or UpdateOptions()
         with writing(self.folder):
-            self.refresh()
+            self.refresh(outdated=rebuild)
+            dense_rank = self.chosen_rank(dense_rank, rebuild=rebuild)
             if rebuild:
-                return self.rebuild(photos, describer, options, on_progress)
+                return self.rebuild(photos, describer, options, dense_rank, on_progress)
             self.record.check(describer, self.folder)
             states = self.store.states()
             found = self.scan(photos or known_roots(self.record, states, allow_empty=options.allow_empty), states,
@@ -123,13 +152,24 @@ class Gallery:
             gone = vanished(found, states, allow_empty=options.allow_empty)
             self.remember_roots(found.roots)
             self.remove_stores()
-            summary = Update(self.store, describer, options, on_progress).run(found, gone)
+            summary = Update(self.store, describer, options, dense_rank, on_progress).run(found, gone)
             self.remember_roots([], forget=found.missing)  # last: until their rows left, they must stay known
             summary.notes += [f"{root} is missing; its photos stay in the gallery. If they are meant to go, index it "
                               "again with --allow-empty" for root in self.record.roots if is_gone(root)]
             if (self.folder / REBUILD_NAME).exists():
                 summary.notes.append("a rebuild was begun and not finished; `sketchfusion index --rebuild` finishes it")
             return summary
+
+    def chosen_rank(self, dense_rank: int | None, *, rebuild: bool) -> int:
+        """The rank of the dense maps to be made. Raises ConfigError: it is out of range, or needs a rebuild."""
+        if dense_rank is None:
+            return DENSE_RANK if self.record.is_outdated else self.record.dense_rank
+        check_dense_rank(dense_rank)
+        if not rebuild and dense_rank != self.record.dense_rank:
+            raise ConfigError(f"the gallery {self.folder} has dense maps of rank {self.record.dense_rank} (0: none), "
+                              f"got {dense_rank}; leave the rank out, or describe all photos anew with "
+                              "`sketchfusion index --rebuild`")
+        return dense_rank
 
     def scan(self, photos: Sequence[str | os.PathLike[str]], states: dict[str, FileState], *,
              allow_empty: bool) -> Scan:
@@ -146,7 +186,7 @@ class Gallery:
                     allow_empty=allow_empty)
 
     def rebuild(self, photos: Sequence[str | os.PathLike[str]], describer: Describer, options: UpdateOptions,
-                on_progress: OnProgress) -> Summary:
+                dense_rank: int, on_progress: OnProgress) -> Summary:
         """Describe everything into a new store, then let it take the place of the present one."""
         states, notes = self.rebuildable()
         known = known_roots(self.record, states, allow_empty=options.allow_empty)
@@ -156,10 +196,10 @@ class Gallery:
             raise GalleryError(f"{lost[0]} has photos in the gallery but cannot be listed now; nothing was changed. "
                                "Make it readable, or leave its photos out with --allow-empty")
         vanished(found, states, allow_empty=options.allow_empty)
-        record = self.rebuild_record(describer)
+        record = self.rebuild_record(describer, dense_rank)
         store = self.open_store(record, create=True)
         gone = vanished(found, store.states(), allow_empty=True)
-        summary = Update(store, describer, options, on_progress).run(found, gone)
+        summary = Update(store, describer, options, dense_rank, on_progress).run(found, gone)
         write_record(record.model_copy(update={"roots": merge_roots((), found.roots)}), self.folder)
         (self.folder / REBUILD_NAME).unlink(missing_ok=True)
         self.refresh()
@@ -175,13 +215,13 @@ class Gallery:
             return {}, [f"the former rows were unreadable ({error}); photos that were indexed one by one, "
                         "not through their folder, must be given again"]
 
-    def rebuild_record(self, describer: Describer) -> GalleryRecord:
-        """The record of an unfinished rebuild by the same extractor, or of a new one."""
+    def rebuild_record(self, describer: Describer, dense_rank: int) -> GalleryRecord:
+        """The record of an unfinished rebuild by the same extractor with the same maps, or of a new one."""
+        record = new_record(describer, next_store(self.folder), dense_rank)
         if (self.folder / REBUILD_NAME).exists():
-            record = read_record(self.folder, REBUILD_NAME)
-            if record.fingerprint == describer.fingerprint and record.store != self.record.store:
-                return record
-        record = new_record(describer, next_store(self.folder))
+            begun = read_record(self.folder, REBUILD_NAME, outdated=True)
+            if begun.is_like(record) and begun.store != self.record.store:
+                return begun
         write_record(record, self.folder, REBUILD_NAME)
         self.remove_stores()
         return record
@@ -238,7 +278,7 @@ class Gallery:
             content = hash_file(absolute(photo))
             known = self.store.find(content)
             if known is not None:
-                return find(self.store, known.descriptor, options or SearchOptions(), not_hash=content)
+                return find(self.store, known, options or SearchOptions(), not_hash=content)
             if describer is None:
                 raise GalleryError(f"{photo} is not in the gallery {self.folder}, so its descriptor is not known; "
                                    "load the gallery's model, or index the photo first")
@@ -247,6 +287,11 @@ class Gallery:
             picture = decode(image, canvas_side=describer.canvas_size)  # as indexing does, so that copies agree
             descriptor = describe_picture(describer, picture, "photo", size)
         return find(self.store, descriptor, options or SearchOptions(), not_hash=content)
+
+    def similar_to(self, photo_id: str, options: SearchOptions | None = None) -> SearchResult:
+        """As ``similar``, of a photo of the gallery, whose file is not opened. Raises GalleryError: there is none."""
+        photo = self.photo(photo_id)
+        return find(self.store, photo.descriptor, options or SearchOptions(), not_hash=photo.hash)
 
     def knows(self, photo: str | os.PathLike[str]) -> bool:
         """Whether this file's content is in the gallery. Raises ImageError: it is not a readable picture."""
@@ -268,11 +313,33 @@ class Gallery:
 
     def thumbnails(self, paths: Sequence[str]) -> dict[str, bytes]:
         """JPEG by absolute path. Raises GalleryError: a photo is not in the gallery."""
-        found = self.store.get(paths)
+        found = self.store.thumbnails(paths)
         for path in paths:
             if path not in found:
                 raise GalleryError(f"{path} is not in the gallery {self.folder}; index it first")
-        return {path: photo.thumbnail for path, photo in found.items()}
+        return found
+
+    def photo(self, photo_id: str) -> Photo:
+        """The whole row of a photo, with its dense map. Raises GalleryError: the gallery has no such photo."""
+        return self.photos([photo_id])[photo_id]
+
+    def photos(self, ids: Sequence[str]) -> dict[str, Photo]:
+        """Whole rows by id, in the order of the ids. Raises GalleryError: the gallery has no such photo."""
+        self.refresh()
+        found = self.store.get_by_id(ids)
+        for photo_id in ids:
+            if photo_id not in found:
+                raise GalleryError(f"the gallery {self.folder} has no photo with the id {photo_id!r}; it may have left "
+                                   "the gallery, search again")
+        return {photo_id: found[photo_id] for photo_id in ids}
+
+    def folders(self) -> list[FolderCount]:
+        """The folders that hold photos, and those between them and what was indexed, sorted by path."""
+        self.refresh()
+        version = (self.record.store, self.store.version())
+        if self.counted is None or self.counted[0] != version:
+            self.counted = version, count_folders(self.store)
+        return self.counted[1]
 
     def info(self) -> dict[str, Any]:
         """What the gallery is, as plain JSON values."""

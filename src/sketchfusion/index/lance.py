@@ -24,8 +24,9 @@ ANN_THRESHOLD = 20_000  # rows; below, looking at all of them takes a few millis
 REFINE = 3  # candidates per wanted row that are scored again exactly
 MAX_CANDIDATES = 2_000  # more than this many are found faster by looking at all rows
 KEEP_VERSIONS = timedelta(minutes=10)  # longer than any reader holds on to one
-PATHS_PER_QUERY = 500
+VALUES_PER_QUERY = 500
 HIT_COLUMNS = tuple(field.name for field in fields(Hit) if field.name != "score")
+PHOTO_COLUMNS = tuple(field.name for field in fields(Photo))
 
 
 def quote(text: str) -> str:
@@ -60,15 +61,16 @@ class LanceStore:
         folder: holds the table.
         descriptor_size: D; rows of another size are refused.
         create: make an empty table where there is none.
+        first_format: the table is of a gallery of format 1; ``states`` and ``count`` are all that it is good for.
         ann_threshold: number of rows from which an approximate index is kept and used.
     Raises:
         GalleryError: there is no table, it cannot be opened, or it holds descriptors of another size.
     """
 
     def __init__(self, folder: Path, descriptor_size: int, *, create: bool = False,
-                 ann_threshold: int = ANN_THRESHOLD) -> None:
+                 first_format: bool = False, ann_threshold: int = ANN_THRESHOLD) -> None:
         self.folder, self.ann_threshold = folder, ann_threshold
-        self.schema = arrow_schema(descriptor_size)
+        self.schema = arrow_schema(descriptor_size, first_format=first_format)
         # Without an answer to this, every merge of an approximate index prints a warning about a coming default.
         os.environ.setdefault("LANCE_INCLUDE_VECTOR_CENTROIDS", "false")
         # A process killed while it made the table leaves a folder without a manifest, which is no table yet.
@@ -102,8 +104,8 @@ class LanceStore:
 
     def delete(self, paths: Sequence[str]) -> None:
         with self.explained("delete from"):
-            for start in range(0, len(paths), PATHS_PER_QUERY):
-                self.table.delete(among(paths[start:start + PATHS_PER_QUERY]))
+            for start in range(0, len(paths), VALUES_PER_QUERY):
+                self.table.delete(among("path", paths[start:start + VALUES_PER_QUERY]))
 
     def search(self, descriptor: Descriptors, k: int, condition: Filter) -> list[Hit]:
         with self.explained("search"):
@@ -133,20 +135,28 @@ class LanceStore:
         return any(list(index.columns) == ["descriptor"] for index in self.table.list_indices())
 
     def get(self, paths: Sequence[str]) -> dict[str, Photo]:
-        found: dict[str, Photo] = {}
-        for start in range(0, len(paths), PATHS_PER_QUERY):
-            found.update((photo.path, photo) for photo in self.where(among(paths[start:start + PATHS_PER_QUERY])))
-        return found
+        return {row["path"]: to_photo(row) for row in self.among("path", paths, PHOTO_COLUMNS)}
 
-    def find(self, content: str) -> Photo | None:
-        return next(self.where(f"hash = {quote(content)}"), None)
+    def get_by_id(self, ids: Sequence[str]) -> dict[str, Photo]:
+        return {row["id"]: to_photo(row) for row in self.among("id", ids, [*PHOTO_COLUMNS, "id"])}
 
-    def where(self, condition: str) -> Iterator[Photo]:
-        """Whole rows that fulfil an SQL condition, at most ``PATHS_PER_QUERY``."""
+    def thumbnails(self, paths: Sequence[str]) -> dict[str, bytes]:
+        return {row["path"]: row["thumbnail"] for row in self.among("path", paths, ["path", "thumbnail"])}
+
+    def find(self, content: str) -> Descriptors | None:
+        found = next(self.where(f"hash = {quote(content)}", ["descriptor"]), None)
+        return None if found is None else np.array(found["descriptor"], dtype=np.float32)
+
+    def among(self, column: str, values: Sequence[str], columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Rows whose value of a text column is one of these."""
+        for start in range(0, len(values), VALUES_PER_QUERY):
+            yield from self.where(among(column, values[start:start + VALUES_PER_QUERY]), columns)
+
+    def where(self, condition: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Rows that fulfil an SQL condition, at most ``VALUES_PER_QUERY``; only these columns are read."""
         with self.explained("read"):
-            query = self.table.search().where(condition).select(self.schema.names).limit(PATHS_PER_QUERY)
-            for row in query.to_arrow().to_pylist():
-                yield Photo(**{**row, "descriptor": np.array(row["descriptor"], dtype=np.float32)})
+            query = self.table.search().where(condition).select(list(columns)).limit(VALUES_PER_QUERY)
+            yield from query.to_arrow().to_pylist()
 
     def states(self) -> dict[str, FileState]:
         states: dict[str, FileState] = {}
@@ -155,18 +165,22 @@ class LanceStore:
             states.update(zip(paths, (FileState(*row) for row in zip(*batch.values(), strict=True)), strict=True))
         return states
 
-    def count(self) -> int:
+    def count(self, condition: Filter | None = None) -> int:
         with self.explained("count"):
-            return int(self.table.count_rows())
+            return int(self.table.count_rows(None if condition is None else to_sql(condition)))
 
-    def batches(self, columns: Sequence[str]) -> Iterator[dict[str, list[Any]]]:
+    def version(self) -> int:
         with self.explained("read"):
-            for batch in self.table.search().select(list(columns)).to_batches(4096):
-                rows = {name: batch.column(name).to_pylist() for name in columns if name != "descriptor"}
+            return int(self.table.version)
+
+    def batches(self, columns: Sequence[str], *, rows: int = 4096) -> Iterator[dict[str, list[Any]]]:
+        with self.explained("read"):
+            for batch in self.table.search().select(list(columns)).to_batches(rows):
+                values = {name: batch.column(name).to_pylist() for name in columns if name != "descriptor"}
                 if "descriptor" in columns:
                     flat = batch.column("descriptor").flatten().to_numpy(zero_copy_only=False)
-                    rows["descriptor"] = list(flat.reshape(batch.num_rows, -1))
-                yield {name: rows[name] for name in columns}
+                    values["descriptor"] = list(flat.reshape(batch.num_rows, -1))
+                yield {name: values[name] for name in columns}
 
     def info(self) -> StoreInfo:
         approximate = self.has_index() and self.count() >= self.ann_threshold
@@ -180,8 +194,14 @@ class LanceStore:
             self.table.optimize(cleanup_older_than=KEEP_VERSIONS)
 
 
-def among(paths: Sequence[str]) -> str:
-    """SQL condition: the path is one of these."""
-    return f"path IN ({', '.join(map(quote, paths))})"
+def among(column: str, values: Sequence[str]) -> str:
+    """SQL condition: the value of a text column is one of these."""
+    return f"{column} IN ({', '.join(map(quote, values))})"
+
+
+def to_photo(row: dict[str, Any]) -> Photo:
+    """One whole row."""
+    known = {name: row[name] for name in PHOTO_COLUMNS}
+    return Photo(**{**known, "descriptor": np.array(row["descriptor"], dtype=np.float32)})
 
 

@@ -10,10 +10,12 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sketchfusion.errors import GalleryError
+from sketchfusion.errors import ConfigError, GalleryError
+from sketchfusion.fusion.compact_map import MAX_RANK
 from sketchfusion.index.describer import Describer
 
-FORMAT = 1
+FORMAT = 2  # 1 kept neither dense maps nor ids
+DENSE_RANK = 16  # benchmarks/dense_maps.py says what the ranks cost
 RECORD_NAME = "gallery.json"
 REBUILD_NAME = "rebuild.json"  # the record of a rebuild that is not finished
 
@@ -26,6 +28,7 @@ class GalleryRecord(BaseModel):
         fingerprint: of the extractor that made all descriptors.
         model, overrides: what to load to get that extractor again.
         descriptor_size: D.
+        dense_rank: of the dense maps (``fusion.compact_map``) of the photos; 0: there are none.
         store: name of the folder, inside the gallery, that holds the rows.
         roots: folders that were indexed, absolute.
         created: ISO 8601, local time.
@@ -38,9 +41,26 @@ class GalleryRecord(BaseModel):
     model: Annotated[str, Field(min_length=1)]
     overrides: tuple[str, ...] = ()
     descriptor_size: Annotated[int, Field(gt=0)]
+    dense_rank: Annotated[int, Field(ge=0, le=MAX_RANK)] = 0
     store: Annotated[str, Field(pattern=r"^store-\d+$")]
     roots: tuple[str, ...] = ()
     created: str
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether an older version made it, so that its photos have to be described anew."""
+        return self.format < FORMAT
+
+    def is_like(self, other: GalleryRecord) -> bool:
+        """Whether the rows of both are made in the same way."""
+        return (self.format, self.fingerprint, self.dense_rank) == (other.format, other.fingerprint, other.dense_rank)
+
+    def check_format(self, folder: Path) -> None:
+        """Raise GalleryError where an older version made the gallery."""
+        if self.is_outdated:
+            raise GalleryError(f"the gallery {folder} has format {self.format} of an older version of sketchfusion, "
+                               f"this version needs format {FORMAT}; describe its photos anew with "
+                               f"`sketchfusion index --gallery {folder} --rebuild`")
 
     def check(self, describer: Describer, folder: Path) -> None:
         """Raise GalleryError unless the extractor is the one that made the gallery."""
@@ -57,21 +77,29 @@ def describe(model: str, overrides: tuple[str, ...]) -> str:
     return f"{model!r}" + (f" ({', '.join(overrides)})" if overrides else "")
 
 
-def new_record(describer: Describer, store: str) -> GalleryRecord:
+def check_dense_rank(rank: int) -> None:
+    """Raise ConfigError: no gallery can keep dense maps of this rank; 0 keeps none."""
+    if not 0 <= rank <= MAX_RANK:
+        raise ConfigError(f"the rank of dense maps must be from 0, which keeps none, to {MAX_RANK}, got {rank}")
+
+
+def new_record(describer: Describer, store: str, dense_rank: int) -> GalleryRecord:
     """The record of an empty gallery. A model that is a folder or file is recorded by its absolute path."""
     model = describer.name
     if (os.sep in model or "/" in model) and Path(model).exists():
         model = str(Path(model).resolve())
     return GalleryRecord(format=FORMAT, fingerprint=describer.fingerprint, model=model,
-                         overrides=tuple(describer.overrides), descriptor_size=describer.descriptor_size, store=store,
-                         created=datetime.now().isoformat(timespec="seconds"))
+                         overrides=tuple(describer.overrides), descriptor_size=describer.descriptor_size,
+                         dense_rank=dense_rank, store=store, created=datetime.now().isoformat(timespec="seconds"))
 
 
-def read_record(folder: Path, name: str = RECORD_NAME) -> GalleryRecord:
+def read_record(folder: Path, name: str = RECORD_NAME, *, outdated: bool = False) -> GalleryRecord:
     """The record of the gallery in a folder.
 
+    Args:
+        outdated: take one that an older version made as well, as whoever describes the photos anew may.
     Raises:
-        GalleryError: there is no gallery, its record is damaged, or a newer version made it.
+        GalleryError: there is no gallery, its record is damaged, or another version made it.
     """
     path = folder / name
     try:
@@ -87,9 +115,12 @@ def read_record(folder: Path, name: str = RECORD_NAME) -> GalleryRecord:
         if isinstance(version, int) and version > FORMAT:
             raise GalleryError(f"the gallery {folder} has format {version}, this version of sketchfusion knows formats "
                                f"up to {FORMAT}; upgrade it, or index into a new folder")
-        return GalleryRecord.model_validate(content)
+        record = GalleryRecord.model_validate(content)
     except (ValueError, ValidationError) as error:
         raise GalleryError(f"{path} is damaged: {error}; restore it, or index into a new folder") from None
+    if not outdated:
+        record.check_format(folder)
+    return record
 
 
 def write_record(record: GalleryRecord, folder: Path, name: str = RECORD_NAME) -> None:

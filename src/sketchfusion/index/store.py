@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +11,11 @@ from typing import Any, Literal, Protocol
 import pyarrow as pa
 
 from sketchfusion.index.describer import Descriptors
+
+
+def path_id(path: str) -> str:
+    """What a photo or folder is called where its path is not to be shown: 20 hexadecimal digits."""
+    return hashlib.blake2b(path.encode(), digest_size=10).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +29,7 @@ class Photo:
         width, height: pixels of the upright photo.
         descriptor: (D,) float32, unit length.
         thumbnail: JPEG.
+        dense: the feature map as ``fusion.compact_map`` has it; empty where the gallery keeps none.
     """
 
     path: str
@@ -36,11 +43,23 @@ class Photo:
     height: int
     descriptor: Descriptors
     thumbnail: bytes
+    dense: bytes = b""
+
+    @property
+    def id(self) -> str:
+        """``path_id`` of its path."""
+        return path_id(self.path)
 
 
-def arrow_schema(descriptor_size: int) -> pa.Schema:
-    """Arrow schema of the rows; the columns of ``Photo``, in order."""
+def arrow_schema(descriptor_size: int, *, first_format: bool = False) -> pa.Schema:
+    """Arrow schema of the rows: the columns of ``Photo`` in order, then ``id``.
+
+    Args:
+        descriptor_size: D.
+        first_format: of galleries of format 1, which have neither dense maps nor ids.
+    """
     text, whole = pa.string(), pa.int64()
+    newer = [pa.field("dense", pa.binary(), nullable=False), pa.field("id", text, nullable=False)]
     return pa.schema([
         pa.field("path", text, nullable=False), pa.field("root", text, nullable=False),
         pa.field("folder", text, nullable=False), pa.field("size", whole, nullable=False),
@@ -48,7 +67,7 @@ def arrow_schema(descriptor_size: int) -> pa.Schema:
         pa.field("date", pa.timestamp("us"), nullable=False), pa.field("width", pa.int32(), nullable=False),
         pa.field("height", pa.int32(), nullable=False),
         pa.field("descriptor", pa.list_(pa.float32(), descriptor_size), nullable=False),
-        pa.field("thumbnail", pa.binary(), nullable=False)])
+        pa.field("thumbnail", pa.binary(), nullable=False), *([] if first_format else newer)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +108,11 @@ class Hit:
     width: int
     height: int
 
+    @property
+    def id(self) -> str:
+        """``path_id`` of its path."""
+        return path_id(self.path)
+
 
 @dataclass(frozen=True)
 class StoreInfo:
@@ -114,17 +138,26 @@ class Store(Protocol):
     def get(self, paths: Sequence[str]) -> dict[str, Photo]:
         """Whole rows by path; unknown paths are missing from the answer."""
 
-    def find(self, content: str) -> Photo | None:
-        """A row whose file has this hash, if there is one."""
+    def get_by_id(self, ids: Sequence[str]) -> dict[str, Photo]:
+        """Whole rows by id; unknown ids are missing from the answer."""
+
+    def thumbnails(self, paths: Sequence[str]) -> dict[str, bytes]:
+        """JPEG by path; unknown paths are missing from the answer."""
+
+    def find(self, content: str) -> Descriptors | None:
+        """The (D,) descriptor of a file with this hash, if there is one."""
 
     def states(self) -> dict[str, FileState]:
         """All rows, by path, as far as needed to see what changed."""
 
-    def count(self) -> int:
-        """Number of rows."""
+    def count(self, condition: Filter | None = None) -> int:
+        """Number of rows, or of those that fulfil the condition."""
 
-    def batches(self, columns: Sequence[str]) -> Iterator[dict[str, list[Any]]]:
-        """All rows piece by piece: column name -> values. Order is arbitrary."""
+    def version(self) -> int:
+        """Another number after every change of the rows."""
+
+    def batches(self, columns: Sequence[str], *, rows: int = 4096) -> Iterator[dict[str, list[Any]]]:
+        """All rows in pieces of at most ``rows``: column name -> values. Order is arbitrary."""
 
     def info(self) -> StoreInfo:
         """State of the store."""

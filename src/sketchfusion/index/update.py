@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sketchfusion.canvas import Canvas
 from sketchfusion.errors import ConfigError, GalleryError
-from sketchfusion.index.describer import Describer, describe_batch, usable
+from sketchfusion.index.describer import Describer, describe_photos
 from sketchfusion.index.pipeline import PhotoReader, Reading, Unreadable, reading
 from sketchfusion.index.scan import Failure, FoundFile, Scan, is_gone, is_under, printable
 from sketchfusion.index.store import FileState, Photo, Store
@@ -105,8 +105,10 @@ def vanished(found: Scan, states: dict[str, FileState], *, allow_empty: bool) ->
 class Update:
     """One run over the files of a scan. Counts and failures are in ``summary``, also after an interruption."""
 
-    def __init__(self, store: Store, describer: Describer, options: UpdateOptions, on_progress: OnProgress) -> None:
+    def __init__(self, store: Store, describer: Describer, options: UpdateOptions, dense_rank: int,
+                 on_progress: OnProgress) -> None:
         self.store, self.describer, self.options, self.on_progress = store, describer, options, on_progress
+        self.dense_rank = dense_rank
         self.summary = Summary()
         self.states = store.states()
         self.sources = {state.hash: path for path, state in self.states.items()}  # content -> a path that has it
@@ -195,18 +197,17 @@ class Update:
             return
         firsts = [twins[0] for twins in self.waiting.values()]
         canvas = Canvas.stack([first.canvas for first in firsts if first.canvas is not None])
-        descriptors = describe_batch(self.describer, canvas)
-        good = usable(descriptors)
+        described = describe_photos(self.describer, canvas, self.dense_rank)
         for index, (first, twins) in enumerate(zip(firsts, list(self.waiting.values()), strict=True)):
-            if not good[index]:
+            if not described.usable[index]:
                 for twin in twins:
-                    self.fail(twin.file, "the model's descriptor of it is not finite or not of unit length",
+                    self.fail(twin.file, "what the model makes of it is not finite or not of unit length",
                               damaged=True)
                 continue
             height, width = first.size
             photo = Photo(first.file.path, first.file.root, str(Path(first.file.path).parent), first.file.size,
-                          first.file.mtime_ns, first.hash, first.date, width, height, descriptors[index],
-                          first.thumbnail)
+                          first.file.mtime_ns, first.hash, first.date, width, height,
+                          described.descriptors[index], first.thumbnail, described.dense[index])
             self.fresh[first.hash] = photo
             self.rows += [photo, *(row_like(photo, twin) for twin in twins[1:])]
             self.summary.described += 1

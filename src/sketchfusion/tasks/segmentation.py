@@ -156,7 +156,7 @@ def segment(model: SketchFusion, sketch: Picture, photos: Iterable[Picture] | Pi
 def chosen_threshold(model: SketchFusion, threshold: float | None) -> float:
     """The threshold of the cosine, None: the model's own. Raises ConfigError: it is not in [-1, 1]."""
     if threshold is None:
-        return float(torch.as_tensor(model.heads.segmentation.threshold))
+        return float(torch.as_tensor(model.heads.segmentation.threshold).item())
     if not -1 <= threshold <= 1:
         raise ConfigError(f"the threshold of a cosine must lie in [-1, 1], got {threshold}; leave it out to take the "
                           "model's own")

@@ -83,7 +83,35 @@ def test_json(folders: Path, asked: list[tuple[str, tuple[str, ...]]]) -> None:
     assert "all relevant photos R" in found["measures"]["mAP@all"]["definition"]
 
 
+def test_hog_loads_no_model(folders: Path, asked: list[tuple[str, tuple[str, ...]]]) -> None:
+    found = json.loads(run("folders", "--data", folders, "--method", "HOG", "--json").stdout)
+    assert (found["model"], found["seeds"], asked) == ("HOG", [], [])
+
+
+def test_a_baseline_with_an_encoder_of_its_own(folders: Path, asked: list[tuple[str, tuple[str, ...]]], tmp_path: Path,
+                                               encoder_folder: Callable[[str], Path]) -> None:
+    place, out = encoder_folder("dinov2"), tmp_path / "dino.json"
+    found = run("folders", "--data", folders, "--method", "B-DINOv2", "--baseline-set", f"source={place}",
+                "--baseline-set", "size=32", "--out", out)
+    assert found.exit_code == 0, found.output
+    assert asked == [("mini", ())]
+    result = Result.load(out)
+    assert result.model == "tiny, B-DINOv2"
+    assert result.settings["encoder"] == {"source": [str(place)], "layer": -1, "size": 32, "final_norm": True}
+
+
+def test_weights_of_a_baseline_that_are_not_there(folders: Path, asked: list[tuple[str, tuple[str, ...]]]) -> None:
+    found = run("folders", "--data", folders, "--method", "B-DINO", "--json")
+    assert found.exit_code == 4
+    message = json.loads(found.stdout)["error"]["message"]
+    assert "no weights for the patch encoder of B-DINO" in message
+    assert "name a folder with --baseline-set source=FOLDER" in message
+    assert len(asked) == 1
+
+
 @pytest.mark.parametrize(("arguments", "exit_code", "text"), [
+    (("folders", "--data", ".", "--method", "B-CLIP", "--baseline-set", "layer=3"), 2,
+     "B-CLIP has no encoder of its own that 'layer=3' could set"),
     ((), 2, "name a protocol and the folder of its data set"),
     (("folders",), 2, "name a protocol and the folder of its data set"),
     (("folder", "--data", "."), 2, "there is no protocol 'folder'; did you mean folders?"),

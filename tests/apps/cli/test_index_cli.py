@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from sketchfusion.config import DEFAULT_PRESET
 from sketchfusion.index.folder import writing
 from sketchfusion.index.gallery import Gallery
+from sketchfusion.index.lance import LanceStore
 
 Run = Callable[..., Any]
 
@@ -54,6 +56,40 @@ def test_another_model_needs_rebuild(run: Run, album: Path, indexed: Path) -> No
     rebuilt = run("index", "--gallery", indexed, "--preset", "fake-1", "--rebuild", "--json")
     assert (rebuilt.exit_code, rebuilt.json["described"]) == (0, 3)
     assert Gallery.open(indexed).record.model == "fake-1"
+
+
+def test_the_rank_of_the_dense_maps(run: Run, album: Path, tmp_path: Path, loaded: Any) -> None:
+    run("index", album, "--gallery", tmp_path / "g")
+    assert Gallery.open(tmp_path / "g").record.dense_rank == 16
+    loaded.calls.clear()
+    refused = run("index", album, "--gallery", tmp_path / "g", "--dense-rank", "0")
+    assert refused.exit_code == 2
+    assert "maps of rank 16" in refused.err
+    assert "--rebuild" in refused.err
+    assert loaded.calls == []
+    assert run("index", "--gallery", tmp_path / "g", "--dense-rank", "0", "--rebuild").exit_code == 0
+    assert Gallery.open(tmp_path / "g").record.dense_rank == 0
+    assert "dense maps:   none\n" in run("gallery", "info", tmp_path / "g").out
+    run("index", album, "--gallery", tmp_path / "h", "--dense-rank", "4")
+    assert "dense maps:   rank 4\n" in run("gallery", "info", tmp_path / "h").out
+
+
+def test_a_gallery_of_an_older_version_is_rebuilt(run: Run, album: Path, indexed: Path, loaded: Any) -> None:
+    record = json.loads((indexed / "gallery.json").read_text())
+    del record["dense_rank"]
+    (indexed / "gallery.json").write_text(json.dumps({**record, "format": 1}))
+    shutil.rmtree(indexed / "store-1")
+    old = LanceStore(indexed / "store-1", 32, create=True, first_format=True)
+    assert old.count() == 0
+    loaded.calls.clear()
+    refused = run("index", album, "--gallery", indexed)
+    assert refused.exit_code == 5
+    assert f"sketchfusion index --gallery {indexed} --rebuild" in refused.err
+    assert loaded.calls == []
+    rebuilt = run("index", "--gallery", indexed, "--rebuild", "--json")
+    assert (rebuilt.exit_code, rebuilt.json["photos"]) == (0, 3)
+    assert loaded.calls == [("fake-0", ())]
+    assert Gallery.open(indexed).record.format == 2
 
 
 @pytest.mark.parametrize("arguments", [["nowhere"], ["album", "nowhere"], []])
@@ -113,7 +149,7 @@ def test_ctrl_c(run: Run, album: Path, tmp_path: Path, monkeypatch: pytest.Monke
     def interrupt(*arguments: Any, **options: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sketchfusion.index.update.describe_batch", interrupt)
+    monkeypatch.setattr("sketchfusion.index.update.describe_photos", interrupt)
     ran = run("index", album, "--gallery", tmp_path / "g", "--json")
     assert ran.exit_code == 130
     assert "Run the same command again to go on" in ran.err
@@ -126,7 +162,7 @@ def test_the_unforeseen_is_short_unless_asked_for(run: Run, album: Path, tmp_pat
     def fail(*arguments: Any, **options: Any) -> None:
         raise ZeroDivisionError("surprise")
 
-    monkeypatch.setattr("sketchfusion.index.update.describe_batch", fail)
+    monkeypatch.setattr("sketchfusion.index.update.describe_photos", fail)
     ran = run("index", album, "--gallery", tmp_path / "g", "--json")
     assert ran.exit_code == 1
     assert "ZeroDivisionError: surprise" in ran.err
@@ -137,7 +173,8 @@ def test_the_unforeseen_is_short_unless_asked_for(run: Run, album: Path, tmp_pat
     assert run("index", album, "--gallery", tmp_path / "g").exit_code == 1
 
 
-@pytest.mark.parametrize("arguments", [["--batch-size", "0"], ["--workers", "0"], ["--nonsense"]])
+@pytest.mark.parametrize("arguments", [["--batch-size", "0"], ["--workers", "0"], ["--dense-rank", "-1"],
+                                       ["--dense-rank", "300"], ["--nonsense"]])
 def test_wrong_options_exit_with_2(run: Run, album: Path, tmp_path: Path, arguments: list[str]) -> None:
     assert run("index", album, "--gallery", tmp_path / "g", *arguments).exit_code == 2
 

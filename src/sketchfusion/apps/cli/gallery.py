@@ -32,6 +32,7 @@ def info(gallery: Folder, as_json: common.AsJson = False) -> None:
         "model": " ".join((facts["model"], *facts["overrides"])),
         "fingerprint": facts["fingerprint"],
         "descriptor": f"{facts['descriptor_size']} numbers",
+        "dense maps": f"rank {facts['dense_rank']}" if facts["dense_rank"] else "none",
         "search": facts["search"],
         "on disk": f"{facts['num_bytes'] / 1e6:,.1f} MB",
         "created": facts["created"],

@@ -29,6 +29,9 @@ def index(
     workers: Annotated[int | None, typer.Option(min=1, help="Threads that read photos; default: the cores.")] = None,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Describe everything anew, also with another model; the "
                                           "present gallery stays in use until the new one is complete.")] = False,
+    dense_rank: Annotated[int | None, typer.Option(
+        min=0, help="How much is kept of each photo's dense map, which shows why it was found: its rank, 0 for none; "
+                    "of a new gallery or with --rebuild. Default: as before, 16 for a new one.")] = None,
     allow_empty: Annotated[bool, typer.Option("--allow-empty", help="Accept that a folder is gone or lost all its "
                                               "photos; otherwise its disk is taken to be not mounted.")] = False,
     as_json: common.AsJson = False,
@@ -41,7 +44,7 @@ def index(
     """
     from sketchfusion.index.folder import check_place, writing
     from sketchfusion.index.gallery import Gallery
-    from sketchfusion.index.record import RECORD_NAME
+    from sketchfusion.index.record import DENSE_RANK, RECORD_NAME, check_dense_rank
     from sketchfusion.index.scan import absolute, check_roots
     from sketchfusion.index.update import UpdateOptions
 
@@ -49,18 +52,24 @@ def index(
     exists = (folder / RECORD_NAME).exists()
     # All that can be known to be wrong is said before the model is loaded, which may take a minute.
     if exists:
-        Gallery.open(folder).check_photos(photos or [], allow_empty=allow_empty)
+        present = Gallery.open(folder, outdated=rebuild)
+        present.chosen_rank(dense_rank, rebuild=rebuild)
+        present.check_photos(photos or [], allow_empty=allow_empty)
         with writing(folder):
             pass
     else:
         check_roots(photos or [])
         check_place(folder)
+        check_dense_rank(dense_rank or 0)
     describer = load_model(folder if exists else None, preset, overrides, device, dtype)
-    opened = Gallery.open(folder) if exists else Gallery.create(folder, describer)
+    new_rank = DENSE_RANK if dense_rank is None else dense_rank
+    opened = (Gallery.open(folder, outdated=rebuild) if exists
+              else Gallery.create(folder, describer, dense_rank=new_rank))
     options = UpdateOptions(batch_size=batch_size, workers=workers, allow_empty=allow_empty)
     try:
         with common.progress_bar("Indexing") as on_progress:
-            summary = opened.update(photos or [], describer, options=options, rebuild=rebuild, on_progress=on_progress)
+            summary = opened.update(photos or [], describer, options=options, rebuild=rebuild, dense_rank=dense_rank,
+                                    on_progress=on_progress)
     except KeyboardInterrupt:
         common.note("What was done is kept. Run the same command again to go on from there.")
         raise
@@ -73,7 +82,7 @@ def load_model(gallery: Path | None, preset: str | None, overrides: list[str] | 
     from sketchfusion.index.record import read_record
 
     if gallery is not None and preset is None:
-        record = read_record(gallery)
+        record = read_record(gallery, outdated=True)  # whoever may not use an older one was stopped before
         chosen = record.overrides if overrides is None else tuple(overrides)
         return common.open_model(record.model, chosen, device, dtype)
     if preset is None:

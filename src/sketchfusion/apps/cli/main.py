@@ -22,6 +22,7 @@ from sketchfusion.apps.cli import (
     pretrain,
     search,
     segment,
+    serve,
     train,
 )
 from sketchfusion.apps.cli.common import INTERRUPTED
@@ -38,6 +39,7 @@ app.command("similar")(search.similar)
 app.command("classify")(classify.classify)
 app.command("match")(match.match)
 app.command("segment")(segment.segment)
+app.command("serve")(serve.serve)
 app.command("extract")(extract.extract)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)

@@ -1,0 +1,82 @@
+"""The application: API below ``/api/v1``, the page at ``/``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import APIRouter, FastAPI
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import FileResponse, Response
+from fastapi.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from sketchfusion import __version__
+from sketchfusion.apps.web.bodies import BodyLimit
+from sketchfusion.apps.web.errors import add_handlers
+from sketchfusion.apps.web.metrics import Measured
+from sketchfusion.apps.web.models import Load
+from sketchfusion.apps.web.routes import about, galleries, photos, search, sketches, why
+from sketchfusion.apps.web.schemas import ErrorBody
+from sketchfusion.apps.web.security import Guard
+from sketchfusion.apps.web.service import Service
+from sketchfusion.apps.web.settings import API, Settings
+from sketchfusion.fusion.extractor import SketchFusion
+
+STATIC = Path(__file__).parent / "static"
+CHECK_BACK = {"Cache-Control": "no-cache"}  # asked about each time, so that an upgrade shows at once
+ERRORS = {code: {"model": ErrorBody, "description": text} for code, text in {
+    "4XX": "The request cannot be answered; the message says why and what to do.",
+    "5XX": "Busy, too slow or being stopped; the message says so, try again."}.items()}
+
+
+class StaticFolder(StaticFiles):
+    """Files of the page."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """As the base class has it, checked again at every use."""
+        response = await super().get_response(path, scope)
+        response.headers.update(CHECK_BACK)
+        return response
+
+
+def create_app(settings: Settings, *, load: Load | None = None) -> FastAPI:
+    """The application; ``app.state.service`` is what it works with, closed when the application shuts down.
+
+    Args:
+        settings: see there.
+        load: see ``Models``; None: as the settings have it.
+    """
+    service = Service(settings, load or loader(settings))
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await run_in_threadpool(service.close)
+
+    app = FastAPI(title="SketchFusion", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan,
+                  openapi_url=f"{API}/openapi.json", summary="Find photos by drawing them.", redirect_slashes=False)
+    app.state.service = service
+    api = APIRouter(prefix=API, responses=ERRORS)  # type: ignore[arg-type]
+    for part in (about, sketches, galleries, search, photos, why):
+        api.include_router(part.router)
+    app.include_router(api)
+    add_handlers(app)
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(STATIC / "index.html", headers=CHECK_BACK)
+
+    app.mount("/static", StaticFolder(directory=STATIC))
+    app.add_middleware(BodyLimit, limits=settings.limits)
+    app.add_middleware(Measured, metrics=service.metrics)
+    app.add_middleware(Guard, settings=settings)
+    return app
+
+
+def loader(settings: Settings) -> Load:
+    """Loads models as the settings have it."""
+    def load(model: str, overrides: tuple[str, ...]) -> SketchFusion:
+        return SketchFusion.from_pretrained(model, overrides=overrides, device=settings.device, dtype=settings.dtype)
+    return load

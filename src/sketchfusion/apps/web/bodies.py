@@ -1,0 +1,50 @@
+"""Bodies of requests: no larger than allowed, and not slower than the server waits."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sketchfusion.apps.web.errors import ApiError
+from sketchfusion.apps.web.settings import MIB, Limits
+
+
+class BodyLimit:
+    """Refuses a body that is too large, as soon as that is known, and one that does not come."""
+
+    def __init__(self, app: ASGIApp, limits: Limits) -> None:
+        self.app, self.limits = app, limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        told = Headers(scope=scope).get("content-length", "0")
+        if told.isdigit() and int(told) > self.limits.body_bytes:
+            raise too_large(self.limits)
+        taken, complete = 0, False
+
+        async def receive_some() -> Message:
+            nonlocal taken, complete
+            if complete:  # what follows is the news that the client has left, which may take as long as it likes
+                return await receive()
+            try:
+                message = await asyncio.wait_for(receive(), self.limits.request_seconds)
+            except TimeoutError:
+                raise ApiError(408, "slow_body", f"no more of the request came for {self.limits.request_seconds:g} s; "
+                               "send it again", {"Connection": "close"}) from None
+            taken += len(message.get("body", b""))
+            complete = not message.get("more_body", False)
+            if taken > self.limits.body_bytes:
+                raise too_large(self.limits)
+            return message
+
+        await self.app(scope, receive_some, send)
+
+
+def too_large(limits: Limits) -> ApiError:
+    """413."""
+    return ApiError(413, "too_large", f"the request is larger than the {limits.body_bytes / MIB:g} MiB allowed; "
+                    "scale the picture down or simplify the drawing", {"Connection": "close"})

@@ -1,0 +1,109 @@
+"""What a server is told when it starts."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sketchfusion.errors import ConfigError
+
+API = "/api/v1"
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much a client may ask for, and how much the server keeps.
+
+    Attributes:
+        body_bytes: of one request.
+        strokes_points: points of a drawing sent as strokes.
+        top, points: results of one search; points of one request.
+        labels, label_length: names of one's own for a sketch, and their letters.
+        waiting: calls that wait for one lane of work (see ``admission``); more are answered "busy".
+        request_seconds: longest wait for the work of one request, and for its body.
+        batch: sketches that pass the model together.
+        sketches, sketch_bytes, sketch_seconds: kept at once, their size in memory, and how long after their last use.
+        map_bytes: dense maps of photos kept in memory.
+        jobs_waiting, jobs_kept: indexing jobs that wait; jobs that are remembered once they are done.
+        errors_listed: files that a job names as not indexed.
+        folders_listed: sub-folders and files looked at for one answer.
+    """
+
+    body_bytes: int = 20 * MIB
+    strokes_points: int = 100_000
+    top: int = 200
+    points: int = 256
+    labels: int = 100
+    label_length: int = 60
+    waiting: int = 64
+    request_seconds: float = 30.0
+    batch: int = 16
+    sketches: int = 512
+    sketch_bytes: int = 256 * MIB
+    sketch_seconds: float = 3600.0
+    map_bytes: int = 64 * MIB
+    jobs_waiting: int = 4
+    jobs_kept: int = 50
+    errors_listed: int = 1000
+    folders_listed: int = 20_000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where the server listens and what it serves.
+
+    Attributes:
+        galleries: folders of galleries; the first is the one shown at first.
+        home: folder in which the page makes galleries; those in it are served too.
+        photos: folder below which the page may index.
+        host, port: of the socket; port 0 is any free one.
+        token: what clients must show; None: nothing, only on a loopback address.
+        model, device, dtype: the model of new galleries where no gallery tells one, and where models run.
+        limits: see there.
+    Raises:
+        ConfigError: a token is missing or too short.
+    """
+
+    galleries: tuple[Path, ...] = ()
+    home: Path = field(default_factory=lambda: default_home())
+    photos: Path = field(default_factory=Path.home)
+    host: str = "127.0.0.1"
+    port: int = 7861
+    token: str | None = None
+    model: str | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        if self.token is None and not is_loopback(self.host):
+            raise ConfigError(f"on {self.host} others can reach the page, so a token is needed; give one with --token, "
+                              "or bind to 127.0.0.1")
+        if self.token is not None and (len(self.token) < 16 or not self.token.isascii() or not self.token.isalnum()):
+            raise ConfigError("a token must have at least 16 letters and digits, and nothing else; leave --token out "
+                              "to have one made")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address or name."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def is_everywhere(host: str) -> bool:
+    """Whether the address stands for all of the machine's, so that clients may call it by any name."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_unspecified
+    except ValueError:
+        return not host
+
+
+def default_home() -> Path:
+    """Where the page makes galleries unless told otherwise: the user's data folder."""
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "sketchfusion" / "galleries"

@@ -1,0 +1,116 @@
+// Searching while one draws: one search at a time, the newest wins.
+
+import { ApiError, getJson, isAbort } from "./api.js";
+
+const STILL = 180; // milliseconds after the last stroke
+const WHILE = 700; // between searches during a stroke
+const TOP = 30;
+
+/** Tells "blank", "start", "found" {answer, more, fresh}, "named" {guesses} and "failed" {error}. */
+export class Finder extends EventTarget {
+  gallery = null;
+  like = null; // {id, name} of a photo to find others like; null: the sketch
+  labels = "";
+  next = null;
+  stop = null;
+  timer = 0;
+  searched = null; // the drawing of the last search, or the id of its photo
+
+  constructor(drawing, book, options) {
+    super();
+    this.drawing = drawing;
+    this.book = book;
+    this.options = options;
+    drawing.addEventListener("change", ({ detail }) => {
+      this.like = null;
+      this.later(detail.settled);
+    });
+    options.addEventListener("change", () => this.run());
+  }
+
+  later(settled) {
+    if (this.drawing.isBlank) {
+      this.run();
+    } else if (settled) {
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => this.run(), STILL);
+    } else {
+      this.timer ||= setTimeout(() => this.run(), WHILE);
+    }
+  }
+
+  /** Search for photos like one. */
+  similar(photo) {
+    this.like = photo;
+    this.run();
+  }
+
+  /** Search now, for what is on the paper or the photo to be like. */
+  async run() {
+    clearTimeout(this.timer);
+    this.timer = 0;
+    this.stop?.abort();
+    this.next = null;
+    if (!this.gallery || (!this.like && this.drawing.isBlank)) {
+      this.searched = null;
+      this.tell("blank");
+      return;
+    }
+    const stop = new AbortController();
+    this.stop = stop;
+    const about = this.like?.id ?? this.drawing.state;
+    const fresh = about !== this.searched;
+    this.tell("start", { fresh });
+    if (!this.like) this.name(stop.signal);
+    try {
+      const answer = await this.ask(0, stop.signal);
+      if (stop.signal.aborted) return;
+      this.searched = about;
+      this.next = answer.next_offset;
+      this.tell("found", { answer, more: false, fresh });
+    } catch (error) {
+      if (!isAbort(error) && !stop.signal.aborted) this.tell("failed", { error });
+    }
+  }
+
+  /** The next photos of the same search. */
+  async more() {
+    const { stop, next } = this;
+    if (next === null || !stop || stop.signal.aborted) return;
+    this.next = null;
+    try {
+      const answer = await this.ask(next, stop.signal);
+      if (stop !== this.stop) return;
+      this.next = answer.next_offset;
+      this.tell("found", { answer, more: true, fresh: false });
+    } catch (error) {
+      if (isAbort(error) || stop !== this.stop) return;
+      this.next = next;
+      this.tell("failed", { error, more: true });
+    }
+  }
+
+  ask(offset, signal) {
+    const query = { top: TOP, offset, ...this.options.query() };
+    const path = ["galleries", this.gallery.id];
+    if (this.like) return getJson([...path, "similar"], { photo: this.like.id, ...query }, signal);
+    return this.book.use((sketch) => getJson([...path, "search"], { sketch, ...query }, signal), signal);
+  }
+
+  /** Ask what the sketch is called. */
+  async name(signal = this.stop?.signal) {
+    if (this.drawing.isBlank) return;
+    try {
+      const { guesses } = await this.book.use((sketch) => getJson(["sketches", sketch, "classes"],
+        { top: 5, labels: this.labels }, signal), signal);
+      if (!signal?.aborted) this.tell("named", { guesses });
+    } catch (error) {
+      if (isAbort(error) || signal?.aborted || !(error instanceof ApiError) || error.code === "unreachable") return;
+      this.tell("named", { guesses: [], problem: error.message });
+    }
+  }
+
+  tell(type, detail = {}) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}

@@ -1,0 +1,42 @@
+// What stands in the place of photos where there are none: what happened, and what to do.
+
+import { byId, el, icon, say } from "./dom.js";
+
+const KINDS = {
+  blank: { picture: "photos", title: "Your photos appear here while you draw",
+    text: "A few lines are enough. Or begin with one of the examples below the paper." },
+  "no-gallery": { picture: "photos", title: "No photos yet",
+    text: "Choose a folder of photos on this machine. They are looked at once, and stay where they are.", label: "Choose a folder" },
+  "empty-gallery": { picture: "photos", title: "This gallery has no photos",
+    text: "Index a folder of photos into it, or choose another gallery.", label: "My photos" },
+  unusable: { picture: "photos", title: "This gallery cannot be used", label: "My photos" },
+  unreachable: { picture: "plug", title: "The server does not answer", label: "Try again" },
+  failed: { picture: "plug", title: "That did not work", label: "Try again" },
+  cut: { picture: "search", title: "Nothing above the cut-off", label: "Switch the cut-off off" },
+  filtered: { picture: "filter", title: "No photo meets the filters", label: "Clear the filters" },
+  nothing: { picture: "search", title: "Nothing found", text: "Draw a few more lines." },
+};
+let showing = null;
+
+/** Show one of KINDS, with other words or a button where it has one; null for none. */
+export function showNotice(kind, { text, act } = {}) {
+  const node = byId("notice");
+  const given = KINDS[kind];
+  node.hidden = !given;
+  if (!given) {
+    showing = null;
+    node.replaceChildren();
+    return;
+  }
+  const words = text || given.text || "";
+  if (showing !== kind && ["unreachable", "failed", "unusable"].includes(kind)) say(`${given.title}. ${words}`);
+  showing = kind;
+  const children = [icon(given.picture), el("h3", {}, given.title), el("p", {}, words)];
+  if (given.label) {
+    const button = el("button", { type: "button", className: "button primary" }, given.label);
+    button.addEventListener("click", act || (() => byId("open-photos").click()));
+    children.push(button);
+  }
+  node.dataset.kind = kind;
+  node.replaceChildren(...children);
+}

@@ -1,0 +1,147 @@
+"""Why a photo was found: the region that matches a sketch, its mask, and where the sketch's points are."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from sketchfusion.apps.web.admission import ModelThread, in_time
+from sketchfusion.apps.web.errors import ApiError
+from sketchfusion.apps.web.models import Loaded
+from sketchfusion.apps.web.photos import check_file, read_photo
+from sketchfusion.apps.web.settings import Limits
+from sketchfusion.apps.web.sketches import Described, Sketch
+from sketchfusion.canvas import Canvas, blank_canvas
+from sketchfusion.fusion.compact_map import expand
+from sketchfusion.fusion.extractor import SketchFusion
+from sketchfusion.index.store import Photo
+from sketchfusion.tasks.correspondence import find_in_maps, point_features_of
+from sketchfusion.tasks.segmentation import Segmentation, segment_maps, similarity_map, to_picture
+
+Origin = Literal["stored", "photo"]
+REGION_SIDE = 256  # of the picture of the cosines that the page enlarges
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoMap:
+    """(1, D, Hf, Wf) features of a photo on the CPU, where they lie in it, and whether the gallery had them."""
+
+    features: Tensor
+    canvas: Canvas
+    origin: Origin
+
+
+@dataclass(frozen=True)
+class Region:
+    """Cosines over a photo as an 8-bit grey PNG in base64, from ``low`` (0) to ``high`` (255)."""
+
+    threshold: float
+    softness: float
+    low: float
+    high: float
+    width: int
+    height: int
+    png: str
+
+
+class PhotoMaps:
+    """Maps of photos: the gallery's own, or worked out from the file where it keeps none; some are remembered."""
+
+    def __init__(self, thread: ModelThread, limits: Limits) -> None:
+        self.thread, self.limits = thread, limits
+        self.kept: OrderedDict[tuple[str, str, int, int], PhotoMap] = OrderedDict()
+
+    async def of(self, photo: Photo, loaded: Loaded) -> PhotoMap:
+        """The map of a photo.
+
+        Raises:
+            ApiError: 404, the gallery keeps no map and the file is gone; 503 or 504, see ``ModelThread``.
+            GalleryError: the stored map is damaged.
+            ImageError: the file is unreadable.
+        """
+        key = loaded.fingerprint, photo.hash, photo.height, photo.width
+        found = self.kept.get(key)
+        if found is None:
+            found = stored_map(photo, loaded) if photo.dense else await self.computed(photo, loaded)
+            self.kept[key] = found
+        self.kept.move_to_end(key)
+        total = sum(each.features.nbytes for each in self.kept.values())
+        while len(self.kept) > 1 and total > self.limits.map_bytes:
+            total -= self.kept.popitem(last=False)[1].features.nbytes
+        return found
+
+    async def computed(self, photo: Photo, loaded: Loaded) -> PhotoMap:
+        """By the model, from the file."""
+        future = self.thread.submit(lambda items: [map_of_file(photo, loaded.model)], None)
+        return await in_time(future, self.limits.request_seconds)
+
+
+def stored_map(photo: Photo, loaded: Loaded) -> PhotoMap:
+    """The one of the gallery. Raises GalleryError: damaged."""
+    canvas = blank_canvas([(photo.height, photo.width)], loaded.model.canvas_size)
+    return PhotoMap(expand(photo.dense)[None], canvas, "stored")
+
+
+@torch.no_grad()
+def map_of_file(photo: Photo, model: SketchFusion) -> PhotoMap:
+    """By one pass of the model, decoded as indexing decodes it."""
+    check_file(photo)
+    canvas = model.read(photo.path, "photo")
+    features = model.features_of(canvas).feature_map.float().cpu().clone()
+    return PhotoMap(features, blank_canvas([(photo.height, photo.width)], canvas.side), "photo")
+
+
+@torch.no_grad()
+def region(described: Described, photo_map: PhotoMap, loaded: Loaded) -> Region:
+    """Where the photo is like the sketch."""
+    similarity = similarity_map(described.pooled, photo_map.features)[0]
+    cosines = to_picture(similarity, photo_map.canvas, 0, longest=REGION_SIDE)
+    low, high = float(cosines.min()), float(cosines.max())
+    levels = ((cosines - low) / max(high - low, 1e-9) * 255).round().to(torch.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(levels.numpy()).save(buffer, "PNG")
+    head = loaded.model.heads.segmentation
+    return Region(float(torch.as_tensor(head.threshold)), float(torch.as_tensor(head.softness)), low, high,
+                  levels.shape[1], levels.shape[0], base64.b64encode(buffer.getvalue()).decode())
+
+
+@torch.no_grad()
+def mask(described: Described, photo_map: PhotoMap, loaded: Loaded, photo: Photo, *, threshold: float | None,
+         refined: bool) -> Segmentation:
+    """What the sketch shows, at the size of the photo.
+
+    Raises:
+        ApiError: 404, the edges are to follow the photo's and its file is gone.
+        ConfigError: the threshold is no cosine.
+    """
+    photos = [read_photo(photo)] if refined else None
+    return next(segment_maps(loaded.model, described.pooled, photo_map.features, photo_map.canvas, threshold=threshold,
+                             photos=photos))
+
+
+@torch.no_grad()
+def find_points(described: Described, photo_map: PhotoMap, loaded: Loaded,
+                points: Tensor) -> list[tuple[list[float], float]]:
+    """Where (N, 2) points of the sketch are in the photo, and their cosines."""
+    rows = point_features_of(described.feature_map, described.canvas, points)
+    found, scores = find_in_maps(loaded.model, rows, photo_map.features, photo_map.canvas)[0]
+    return list(zip(found.tolist(), scores.tolist(), strict=True))
+
+
+def points_on(sketch: Sketch, points: list[tuple[float, float]]) -> Tensor:
+    """(N, 2) points that lie on the sketch. Raises ApiError 422: one does not, or there is none."""
+    height, width = sketch.size
+    for x, y in points:
+        if not (0 <= x <= width and 0 <= y <= height):
+            raise ApiError(422, "bad_points", f"the point ({x:g}, {y:g}) lies outside the sketch, which is {width} "
+                           f"pixels wide and {height} high")
+    if not points:
+        raise ApiError(422, "bad_points", "there are no points; give some as [x, y], or null to have them chosen")
+    return torch.tensor(points, dtype=torch.float32)
