@@ -32,8 +32,8 @@ def test_every_way_of_keeping_a_map_gives_one_back(dense_maps: Any) -> None:
 def test_differences_are_paired_and_missing_pairs_left_out(dense_maps: Any) -> None:
     nothing = float("nan")  # a pair none of whose points is seen
     whole = torch.tensor([1.0, 0.5, nothing, 0.0])
-    values = {dense_maps.WHOLE: {name: whole for name in ("PCK@5", "PCK@10", "IoU")},
-              "rank 4": {name: whole - 0.25 for name in ("PCK@5", "PCK@10", "IoU")}}
+    values = {dense_maps.WHOLE: dict.fromkeys(("PCK@5", "PCK@10", "IoU"), whole),
+              "rank 4": dict.fromkeys(("PCK@5", "PCK@10", "IoU"), whole - 0.25)}
     report = dense_maps.compared(values)
     assert report[dense_maps.WHOLE]["IoU"] == 0.5
     assert report[dense_maps.WHOLE]["IoU difference"] == {"difference": 0, "low": 0, "high": 0}

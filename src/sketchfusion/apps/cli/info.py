@@ -50,8 +50,8 @@ def info(preset: Annotated[str, typer.Argument(help="Preset name or configuratio
     state = "ready on this machine" if summary["ready"] else "not on this machine; loading tells what to put where"
     common.output.print(f"  {state}\n\n[bold]Settings[/bold]")
     for section, values in summary["settings"].items():
-        common.output.print(f"  {section}: " + ", ".join(f"{key}={value}" for key, value in values.items()),
-                            soft_wrap=True, markup=False)
+        shown = ", ".join(f"{key}={value}" for key, value in values.items()) if isinstance(values, dict) else values
+        common.output.print(f"  {section}: {shown}", soft_wrap=True, markup=False)
 
 
 def summarise(preset: Preset) -> dict[str, Any]:
