@@ -67,6 +67,21 @@ def test_a_higher_rank_is_nearer_and_larger() -> None:
     assert [len(data) for data in kept] == sorted(len(data) for data in kept)
 
 
+@pytest.mark.parametrize("rank", [2, 6, 12])
+def test_cosines_are_right_on_the_average(rank: int) -> None:
+    """With what the map is like; the kept part alone would be nearer to it than the map is."""
+    channels = 256
+    feature_map = F.normalize(low_rank(40, channels=channels, height=12, width=12), dim=0)
+    query = F.normalize(feature_map.flatten(1).mean(1) + 0.02, dim=0)
+    feature_map = F.normalize(feature_map + 1.5 * query[:, None, None], dim=0)
+    cells = expand(compress(feature_map, rank)).flatten(1)
+    truth = query @ feature_map.flatten(1)
+    basis = torch.linalg.svd(feature_map.flatten(1), full_matrices=False).U[:, :rank]
+    kept_alone = F.normalize(basis @ (basis.T @ feature_map.flatten(1)), dim=0)
+    assert float((query @ kept_alone - truth).mean()) > 0.02
+    assert abs(float((query @ cells - truth).mean())) < 0.01
+
+
 def test_lengths_of_cells_count_for_nothing() -> None:
     """Long cells must not push the others out: the map is compared by cosine."""
     feature_map = low_rank(4)
@@ -123,11 +138,14 @@ def test_large_grids_are_averaged_down_and_keep_their_places(size: tuple[int, in
     assert cosines(found, turning(stored[1])[:, None].expand(2, *stored))[:, inner].min() > 0.9999
 
 
-def test_cells_that_are_averaged_have_unit_length_again() -> None:
-    opposed = torch.tensor([[1.0, 0.0], [0.0, 1.0]])[:, None].repeat(1, 64, 32)  # every other column at right angles
-    small = averaged(opposed, 32)
-    assert small.norm(dim=0) == pytest.approx(1, abs=1e-5)
-    assert torch.equal(averaged(small, 32), small)
+def test_what_averaging_loses_counts_as_lost_too() -> None:
+    """Every other column at right angles: the mean is nearer to both than they are to one another."""
+    striped = torch.zeros(16, 64, 64)
+    striped[0, :, ::2] = striped[1, :, 1::2] = 1
+    assert averaged(striped, 32).norm(dim=0) == pytest.approx(0.5**0.5, abs=0.01)
+    cells = expand(compress(striped, 3))
+    assert cells.norm(dim=0) == pytest.approx(1, abs=1e-5)
+    assert float(cells[0].mean()) == pytest.approx(float(striped[0].mean()), abs=0.02)  # the cosine with either column
 
 
 # ---- what is refused
@@ -160,8 +178,9 @@ DATA = compress(low_rank(3), 3)
     (b"", "0 bytes do not begin"), (DATA[:9], "9 bytes do not begin"), (b"JFIF" + DATA[4:], "do not begin"),
     (DATA[:-1], "damaged: it has"), (DATA + b"\0", "damaged: it has"),
     (DATA[:4] + struct.pack("<H", 2) + DATA[6:], "version 2, this version of sketchfusion knows 1"),
-    (HEADER.pack(b"SFCM", 1, 0, 6, 7, 3), "damaged: it has"), (HEADER.pack(b"SFCM", 1, 24, 6, 7, 0), "rank 0"),
-    (HEADER.pack(b"SFCM", 1, 2**16 - 1, 2**16 - 1, 2**16 - 1, 2**16 - 1), "damaged: it has 14 bytes"),
+    (HEADER.pack(b"SFCM", 1, 0, 6, 7, 3, 1), "damaged: it has"), (HEADER.pack(b"SFCM", 1, 24, 6, 7, 0, 1), "rank 0"),
+    (HEADER.pack(b"SFCM", 1, *[2**16 - 1] * 4, 1), "damaged: it has 18 bytes"),
+    (DATA[:14] + struct.pack("<f", 1.5) + DATA[HEADER.size:], "its scales are no scales"),
     (DATA[:HEADER.size] + struct.pack("<f", float("nan")) + DATA[HEADER.size + 4:], "its scales are no scales"),
     (DATA[:HEADER.size] + struct.pack("<f", 3e38) + DATA[HEADER.size + 4:], "its scales are no scales"),
     (DATA[:HEADER.size] + struct.pack("<f", -1.0) + DATA[HEADER.size + 4:], "its scales are no scales")])

@@ -2,9 +2,14 @@
 
     cells of unit length (cells, D)  ~  U (cells, r)  diag(scale) (r,)  V (r, D)      truncated SVD, U and V as int8
 
-Each map stands for itself: nothing is shared with other photos. The bytes are, little-endian:
+Each map stands for itself: nothing is shared with other photos. With what the rank keeps of the cells alone, brought to
+unit length, every cosine would come out too high by the same factor, and a threshold would mean another thing than on
+the map itself. So the mean length of what is kept goes along, and the cells that are given back have the rest of their
+length at right angles to it.
 
-    "SFCM" | version u16 | D u16 | Hf u16 | Wf u16 | r u16 | scale r x f32 | U cells x r x i8 | V r x D x i8
+The bytes are, little-endian, ``kept`` being that mean:
+
+    "SFCM" | version u16 | D u16 | Hf u16 | Wf u16 | r u16 | kept f32 | scale r x f32 | U cells x r x i8 | V r x D x i8
 """
 
 from __future__ import annotations
@@ -22,10 +27,10 @@ from sketchfusion.errors import ConfigError, GalleryError
 MAX_SIDE = 32  # cells; a larger grid is averaged down to it first
 MAX_RANK = 256
 MAGIC, VERSION = b"SFCM", 1
-HEADER = struct.Struct("<4s5H")
+HEADER = struct.Struct("<4s5Hf")
 LARGEST = 2**16 - 1  # of what a u16 holds
 EPS = 1e-10  # least length that a cell is divided by
-SPARE_COLUMNS, ROUNDS = 8, 3  # of the subspace iteration: columns beyond the rank, and how often they are multiplied
+SPARE_COLUMNS, ROUNDS = 8, 2  # of the subspace iteration: columns beyond the rank, and how often they are multiplied
 NOTHING = 1e-6  # of the largest singular value: what is smaller is rounding
 LEVELS = 127  # of int8, either sign
 
@@ -65,10 +70,13 @@ def compress(feature_map: Tensor, rank: int, *, max_side: int = MAX_SIDE) -> byt
     cells = averaged(F.normalize(feature_map.detach().float().cpu(), dim=0, eps=EPS), max_side)
     channels, height, width = cells.shape
     left, sizes, right = truncated_svd(cells.flatten(1).T, min(rank, channels, height * width))
+    lengths = torch.linalg.vector_norm(left * sizes, dim=1)
+    lengths = lengths[lengths > EPS]
+    kept = float(lengths.mean().clamp(max=1)) if len(lengths) else 0.0
     left_levels, left_scale = to_levels(left, dim=0)
     right_levels, right_scale = to_levels(right, dim=1)
     scale = (sizes * left_scale * right_scale).numpy().astype("<f4")
-    header = HEADER.pack(MAGIC, VERSION, channels, height, width, len(scale))
+    header = HEADER.pack(MAGIC, VERSION, channels, height, width, len(scale), kept)
     return b"".join((header, scale.tobytes(), left_levels.numpy().tobytes(), right_levels.numpy().tobytes()))
 
 
@@ -83,15 +91,39 @@ def expand(data: bytes) -> Tensor:
     """
     layout = read_layout(data)
     cells, rank = layout.height * layout.width, layout.rank
+    kept = HEADER.unpack_from(data)[-1]
     scale = np.frombuffer(data, "<f4", rank, HEADER.size)
-    if not ((scale >= 0) & (scale <= cells)).all():  # no singular value of so many unit vectors is larger
+    # No singular value of so many unit vectors is larger than their number.
+    if not (0 <= kept <= 1 and ((scale >= 0) & (scale <= cells)).all()):
         raise GalleryError("the dense map of a photo is damaged: its scales are no scales; describe the photos anew "
                            "with `sketchfusion index --rebuild`")
     left = np.frombuffer(data, np.int8, cells * rank, HEADER.size + scale.nbytes).reshape(cells, rank)
     right = np.frombuffer(data, np.int8, rank * layout.channels, HEADER.size + scale.nbytes + left.nbytes)
-    mixed = (left * scale) @ right.reshape(rank, layout.channels).astype(np.float32)  # (cells, D)
-    feature_map = torch.from_numpy(mixed).T.unflatten(1, (layout.height, layout.width))
-    return F.normalize(feature_map, dim=0, eps=EPS)
+    basis = right.reshape(rank, layout.channels).astype(np.float32)
+    mixed = completed(torch.from_numpy((left * scale) @ basis), torch.from_numpy(basis), kept)
+    return mixed.T.reshape(layout.channels, layout.height, layout.width)
+
+
+def completed(cells: Tensor, basis: Tensor, kept: float) -> Tensor:
+    """What was kept of cells, with as much length as was lost on the average in a direction that nothing kept has.
+
+    Cosines with them are those with the kept part times its mean length, up to what chance has in common with that
+    direction.
+
+    Args:
+        cells: (n, D).
+        basis: (r, D), of which the cells are made.
+        kept: their mean length before they were stored, in [0, 1].
+    Returns:
+        (n, D), of unit length; cells of no length stay so.
+    """
+    unit = F.normalize(cells, dim=1, eps=EPS)
+    if len(basis) >= basis.shape[1]:
+        return unit
+    across = torch.linalg.qr(basis.T).Q
+    spare = torch.randn(basis.shape[1], generator=torch.Generator().manual_seed(0))
+    spare = F.normalize(spare - across @ (across.T @ spare), dim=0)
+    return kept * unit + (1 - kept ** 2) ** 0.5 * unit.any(1, keepdim=True) * spare
 
 
 def read_layout(data: bytes) -> Layout:
@@ -100,7 +132,7 @@ def read_layout(data: bytes) -> Layout:
     if len(data) < HEADER.size or data[:len(MAGIC)] != MAGIC:
         raise GalleryError(f"the dense map of a photo is damaged: its {len(data)} bytes do not begin as those of a map "
                            f"do; {again}")
-    _, version, *sizes = HEADER.unpack_from(data)
+    _, version, *sizes, _ = HEADER.unpack_from(data)
     layout = Layout(*sizes)
     if version != VERSION:
         raise GalleryError(f"the dense map of a photo has version {version}, this version of sketchfusion knows "
@@ -119,14 +151,13 @@ def check_rank(rank: int) -> None:
 
 
 def averaged(cells: Tensor, max_side: int) -> Tensor:
-    """(D, Hf, Wf) unit vectors -> the same, or on a smaller grid over the same canvas, of unit length again."""
+    """(D, Hf, Wf) unit vectors -> the same, or their means on a smaller grid over the canvas, which are shorter."""
     height, width = cells.shape[1:]
     if max(height, width) <= max_side:
         return cells
     share = max_side / max(height, width)
     size = (max(1, round(height * share)), max(1, round(width * share)))
-    smaller = F.interpolate(cells[None], size, mode="bilinear", antialias=True, align_corners=False)[0]
-    return F.normalize(smaller, dim=0, eps=EPS)
+    return F.interpolate(cells[None], size, mode="bilinear", antialias=True, align_corners=False)[0]
 
 
 def truncated_svd(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor, Tensor]:
