@@ -14,6 +14,7 @@ from sketchfusion.config import DEFAULT_PRESET
 from sketchfusion.index.folder import writing
 from sketchfusion.index.gallery import Gallery
 from sketchfusion.index.lance import LanceStore
+from sketchfusion.index.record import DENSE_RANK
 
 Run = Callable[..., Any]
 
@@ -60,11 +61,12 @@ def test_another_model_needs_rebuild(run: Run, album: Path, indexed: Path) -> No
 
 def test_the_rank_of_the_dense_maps(run: Run, album: Path, tmp_path: Path, loaded: Any) -> None:
     run("index", album, "--gallery", tmp_path / "g")
-    assert Gallery.open(tmp_path / "g").record.dense_rank == 16
+    assert Gallery.open(tmp_path / "g").record.dense_rank == DENSE_RANK
+    assert f"{DENSE_RANK} for a new one" in " ".join(run("index", "--help").out.replace("│", " ").split())
     loaded.calls.clear()
     refused = run("index", album, "--gallery", tmp_path / "g", "--dense-rank", "0")
     assert refused.exit_code == 2
-    assert "maps of rank 16" in refused.err
+    assert f"maps of rank {DENSE_RANK}" in refused.err
     assert "--rebuild" in refused.err
     assert loaded.calls == []
     assert run("index", "--gallery", tmp_path / "g", "--dense-rank", "0", "--rebuild").exit_code == 0
