@@ -12,7 +12,9 @@ if [ ! -f "$DEMO/world/annotations.jsonl" ]; then
 fi
 
 echo; echo "==> indexing $PHOTOS (run again: only what changed is looked at)"
-run index "$PHOTOS" --gallery "$GALLERY" ${PRESET:+--preset "$PRESET"}
+rebuild=  # of a gallery that an earlier version made
+if [ -d "$GALLERY" ] && ! "$VENV/bin/sketchfusion" gallery info "$GALLERY" >/dev/null 2>&1; then rebuild=--rebuild; fi
+run index "$PHOTOS" --gallery "$GALLERY" ${PRESET:+--preset "$PRESET"} $rebuild
 
 for class in lighthouse guitar cat; do
     sketch=$(find "$DEMO/world/sketch/$class" -name '*.png' | sort | head -n 1)

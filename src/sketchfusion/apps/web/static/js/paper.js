@@ -108,7 +108,7 @@ export class Paper {
   press(event) {
     if (this.pointer !== null || event.button > 0 && event.button !== 5) return;
     event.preventDefault();
-    this.canvas.focus({ preventScroll: true });
+    this.canvas.focus({ preventScroll: true, focusVisible: false });
     this.cursor = null;
     this.canvas.setPointerCapture(event.pointerId);
     this.pointer = event.pointerId;
