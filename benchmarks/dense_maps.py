@@ -26,7 +26,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from measuring import machine, median, timed
+from measuring import machine, markdown_table, median, timed
 from rich.progress import track
 from torch import Tensor
 
@@ -196,15 +196,15 @@ def measure_large() -> dict[str, Any]:
 def table(report: dict[str, Any]) -> str:
     """Markdown; accuracies in per cent, differences in points."""
     names = list(report["pairs"])
-    lines = ["| map | bytes | cosine | " + " | ".join(f"{name} PCK@10 | {name} IoU" for name in names) + " |",
-             "|---" * (3 + 2 * len(names)) + "|"]
+    lines = []
     for way in report["pairs"][names[0]]:
         rows = [report["pairs"][name][way] for name in names]
         cells = [f"{100 * row[measure]:.2f} ({100 * row[f'{measure} difference']['difference']:+.2f})"
                  for row in rows for measure in ("PCK@10", "IoU")]
         near = f"{rows[0]['cosine']:.4f}" if "cosine" in rows[0] else "-"
-        lines.append(f"| {way} | {rows[0]['bytes']:,.0f} | {near} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        lines.append([way, f"{rows[0]['bytes']:,.0f}", near, *cells])
+    head = ["map", "bytes", "cosine", *(f"{name} {measure}" for name in names for measure in ("PCK@10", "IoU"))]
+    return markdown_table(head, lines)
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -145,6 +145,11 @@ def relative_error(found: Tensor, expected: Tensor) -> float:
     """||found - expected|| / ||expected||, in float64 on the CPU."""
     reference = expected.double().cpu()
     return float((found.double().cpu() - reference).norm() / reference.norm())
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown, without an end of line."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
 
 
 def machine(device: torch.device) -> dict[str, Any]:

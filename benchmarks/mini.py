@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from measuring import markdown_table
 from mini_backbones import measure_backbones
 from mini_speed import measure_speed
 from rich.progress import Progress
@@ -60,12 +61,9 @@ def markdown(report: dict[str, Any]) -> str:
     """The retrieval table."""
     methods = report["retrieval"]["methods"]
     measures = list(methods["fused"])
-    lines = ["| method | " + " | ".join(measures) + " |", "|---" * (len(measures) + 1) + "|"]
-    for name, figures in methods.items():
-        cells = [f"{100 * figures[m]['mean']:.1f} ({100 * figures[m]['low']:.1f}-{100 * figures[m]['high']:.1f})"
-                 for m in measures]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    rows = [[name, *(f"{100 * own[m]['mean']:.1f} ({100 * own[m]['low']:.1f}-{100 * own[m]['high']:.1f})"
+                     for m in measures)] for name, own in methods.items()]
+    return markdown_table(["method", *measures], rows)
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ from rich.table import Table
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
-from training_memory import ROOT, Bench, build, loss_of
+from training_bench import ROOT, Bench, build, loss_of
 
 from sketchfusion.engine.config import load_recipe
 from sketchfusion.engine.fusion_recipe import FusionRecipe

@@ -26,13 +26,13 @@ PAIRS, CLASSES = 8, 5
 @pytest.fixture(scope="module")
 def memory(load_modules: Any) -> Any:
     """The module."""
-    return load_modules("measuring", "training_memory")["training_memory"]
+    return load_modules("measuring", "training_bench", "training_memory")["training_memory"]
 
 
 @pytest.fixture(scope="module")
 def cache(load_modules: Any) -> Any:
     """The module that times."""
-    return load_modules("measuring", "training_memory", "training_cache")["training_cache"]
+    return load_modules("measuring", "training_bench", "training_cache")["training_cache"]
 
 
 @pytest.fixture

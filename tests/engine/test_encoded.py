@@ -1,10 +1,9 @@
-"""What the frozen encoders make of packed data: the same as of the pictures themselves, and kept on disk."""
+"""What the frozen encoders make of packed data: the same as of the pictures themselves."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -16,7 +15,7 @@ from sketchfusion.data.packed.corpus import Corpus, load_corpus
 from sketchfusion.data.packed.packing import PackOptions, pack
 from sketchfusion.data.packed.sampling import generator_for
 from sketchfusion.data.world import write_world
-from sketchfusion.engine.encoded import SIDES, EncodedSide, cached_side, encode_side, encoding_identity
+from sketchfusion.engine.encoded import SIDES, EncodedSide, encode_side, encoding_identity
 from sketchfusion.errors import ConfigError
 from sketchfusion.fusion.extractor import SketchFusion
 
@@ -276,68 +275,6 @@ def test_a_side_without_pictures_is_refused(corpus: Corpus, tiny_model: SketchFu
     only = Corpus({"photo": corpus.sets["photo"]}, corpus.classes, corpus.masks)
     with pytest.raises(ConfigError, match=r"hold no sketches \(drawing, sketch, icon\); name some in data\.mix"):
         encode_side(tiny_model, only, "sketches", VIEWS, num_views=1, seed=0)
-
-
-def same(one: EncodedSide, other: EncodedSide) -> bool:
-    """Everything, the key points that are not there too."""
-    return vars(one).keys() == vars(other).keys() and all(
-        value.dtype == getattr(other, name).dtype and torch.allclose(value, getattr(other, name), 0, 0, equal_nan=True)
-        for name, value in vars(one).items())
-
-
-class Maker:
-    """Gives a side, and counts how often."""
-
-    def __init__(self, side: EncodedSide) -> None:
-        self.side, self.calls = side, 0
-
-    def __call__(self) -> EncodedSide:
-        self.calls += 1
-        return self.side
-
-
-def test_the_second_time_it_comes_from_the_disk(tmp_path: Path, photos: EncodedSide) -> None:
-    make, key = Maker(photos), ["weights", {"views": 2}]
-    first = cached_side(tmp_path / "new" / "cache", key, make)
-    second = cached_side(tmp_path / "new" / "cache", ["weights", {"views": 2}], make)
-    assert make.calls == 1
-    assert same(first, photos)
-    assert same(second, photos)
-    assert len(list((tmp_path / "new" / "cache").iterdir())) == 1
-
-
-def test_another_key_is_another_file(tmp_path: Path, photos: EncodedSide) -> None:
-    make = Maker(photos)
-    for key in (["a", 1], ["a", 2], ["b", 1], ["a", 1]):
-        cached_side(tmp_path, key, make)
-    assert make.calls == 3
-    assert len(list(tmp_path.glob("*.safetensors"))) == 3
-
-
-@pytest.mark.parametrize("left", [0, 5, 500])
-def test_a_damaged_file_is_made_anew(left: int, tmp_path: Path, photos: EncodedSide) -> None:
-    make = Maker(photos)
-    cached_side(tmp_path, "key", make)
-    file, = tmp_path.iterdir()
-    whole = file.read_bytes()
-    file.write_bytes(whole[:left])
-    assert same(cached_side(tmp_path, "key", make), photos)
-    assert make.calls == 2
-    assert file.read_bytes() == whole
-    assert same(cached_side(tmp_path, "key", make), photos)
-    assert make.calls == 2
-
-
-def test_what_fails_while_it_is_made_leaves_nothing_behind(tmp_path: Path, photos: EncodedSide) -> None:
-    def stop() -> EncodedSide:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        cached_side(tmp_path, "key", stop)
-    assert not list(tmp_path.iterdir())
-    make = Maker(photos)
-    cached_side(tmp_path, "key", make)
-    assert make.calls == 1
 
 
 @pytest.mark.parametrize(("override", "same_identity"), [

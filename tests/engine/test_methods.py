@@ -14,7 +14,15 @@ from sketchfusion.canvas import Canvas
 from sketchfusion.data.sets import Picture
 from sketchfusion.engine.evaluate import evaluate
 from sketchfusion.engine.hog import edge_descriptor
-from sketchfusion.engine.methods import METHODS, describe, describe_canvas, maps_of, needs_model, prepared
+from sketchfusion.engine.methods import (
+    METHODS,
+    describe,
+    describe_canvas,
+    maps_of,
+    needs_model,
+    prepared,
+    side_by_side,
+)
 from sketchfusion.errors import ConfigError
 from sketchfusion.fusion.extractor import SketchFusion
 
@@ -106,3 +114,23 @@ def test_the_page_of_protocols_says_what_each_method_does(method: str) -> None:
     rows = [line for line in page.splitlines() if line.startswith("| `") and f"`{method}`" in line.split(" | ")[0]]
     assert len(rows) == 1, method
     assert rows[0].count(" | ") == 4  # the method and four tasks
+
+
+@pytest.mark.parametrize("method", ["fused", "B-CLIP", "B-SD", "B-SD+CLIP"])
+def test_maps_of_every_method(tiny_model: SketchFusion, pictures: list[Image.Image], method: str) -> None:
+    canvas = Canvas.stack([tiny_model.read(picture, "photo") for picture in pictures[:2]])
+    maps = maps_of(tiny_model, method, canvas)  # type: ignore[arg-type]
+    assert maps.shape[0] == 2
+    assert torch.isfinite(maps).all()
+    if method == "fused":
+        assert torch.equal(maps, tiny_model.features_of(canvas).feature_map)
+    assert not torch.allclose(maps[0], maps[1])
+
+
+def test_the_cosine_of_maps_side_by_side_is_the_mean_of_their_cosines() -> None:
+    generator = torch.Generator().manual_seed(0)
+    parts = [torch.randn(2, channels, 5, 4, generator=generator) for channels in (3, 6)]
+    one, other = side_by_side(parts)
+    expected = sum(F.cosine_similarity(part[0], part[1], dim=0) for part in parts) / 2
+    assert torch.allclose(F.cosine_similarity(one, other, dim=0), expected, atol=1e-6)
+    assert side_by_side([parts[0], parts[1][:, :, :2, :2]]).shape == (2, 9, 5, 4)

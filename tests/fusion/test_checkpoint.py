@@ -18,23 +18,12 @@ from sketchfusion.fusion.checkpoint import choose_device
 from sketchfusion.fusion.extractor import SketchFusion
 
 Make = Callable[..., SketchFusion]
-
-
-def learned(make_tiny: Make, *overrides: str) -> SketchFusion:
-    """As if trained: every learned tensor is away from its start."""
-    model = make_tiny(*overrides)
-    generator = torch.Generator().manual_seed(4)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name.startswith(("injector.", "aggregator.")):
-                parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.05)
-    model.is_trained = True
-    return model
+Train = Callable[[SketchFusion], SketchFusion]
 
 
 @pytest.fixture
-def saved(tmp_path: Path, make_tiny: Make) -> Path:
-    return learned(make_tiny).save_pretrained(tmp_path / "saved")
+def saved(tmp_path: Path, make_tiny: Make, as_if_trained: Train) -> Path:
+    return as_if_trained(make_tiny()).save_pretrained(tmp_path / "saved")
 
 
 def change_record(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
@@ -42,8 +31,9 @@ def change_record(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None
     file.write_text(json.dumps(change(json.loads(file.read_text()))))
 
 
-def test_save_and_reload_is_exact(tmp_path: Path, pictures: list[Image.Image], make_tiny: Make) -> None:
-    model = learned(make_tiny, "diffusion.timesteps=[50,195]", "injection.skips=true")
+def test_save_and_reload_is_exact(tmp_path: Path, pictures: list[Image.Image], make_tiny: Make,
+                                  as_if_trained: Train) -> None:
+    model = as_if_trained(make_tiny("diffusion.timesteps=[50,195]", "injection.skips=true"))
     model.set_prompt("a photo of [CAT]")
     again = SketchFusion.from_pretrained(model.save_pretrained(tmp_path / "saved"), device="cpu")
     assert torch.equal(again.describe(pictures), model.describe(pictures))

@@ -1,5 +1,6 @@
 """The packed data as the frozen encoders see them, made once and kept on disk: only the fusion learns.
 
+What takes room is written as it is made and read as it is needed, so it never has to fit into memory.
 Where the patch encoder learns too, pictures are kept in the place of its features; the VAE never learns.
 
 Kinds vanish here: there are sketches and there are photos.
@@ -10,6 +11,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +25,13 @@ from sketchfusion.data.packed.augment import ViewConfig
 from sketchfusion.data.packed.corpus import Corpus, ItemSet, PictureSet, spread
 from sketchfusion.data.packed.sampling import generator_for
 from sketchfusion.engine.pairs import Labels
-from sketchfusion.errors import ConfigError
+from sketchfusion.engine.parts import Begin, InMemory, OnDisk, mapped
+from sketchfusion.errors import ConfigError, DataError
 from sketchfusion.features import Encoded
 from sketchfusion.fusion.extractor import SketchFusion
 
 SIDES = {"sketches": ("drawing", "sketch", "icon"), "photos": ("photo", "emoji")}
+LARGE = ("latents", "patch_features", "images")  # a file of its own each
 CHUNK = 64
 Progress = Callable[[int, int], None]
 
@@ -93,7 +97,8 @@ class EncodedSide:
 @torch.no_grad()
 def encode_side(model: SketchFusion, corpus: Corpus, side: str, views: Mapping[str, ViewConfig], *, num_views: int,
                 seed: int, most: int = 0, samples: Tensor | None = None,
-                keep_images: bool = False, on_progress: Progress | None = None) -> EncodedSide:
+                keep_images: bool = False, on_progress: Progress | None = None,
+                begin: Begin = InMemory) -> EncodedSide:
     """Encode every picture of a side, or ``most`` of each kind, evenly spread, and all of these samples.
 
     Args:
@@ -103,6 +108,7 @@ def encode_side(model: SketchFusion, corpus: Corpus, side: str, views: Mapping[s
         samples: ids of photos and sketches that belong together.
         keep_images: the first view of each, to look at later. Of a model whose patch encoder learns too, all views
             are kept instead of its features.
+        begin: where what is ``LARGE`` goes, in parts of ``CHUNK`` pictures.
     Raises:
         ConfigError: the corpus holds no picture of this side.
     """
@@ -110,10 +116,11 @@ def encode_side(model: SketchFusion, corpus: Corpus, side: str, views: Mapping[s
     if not found:
         raise ConfigError(f"the data hold no {side} ({', '.join(SIDES[side])}); name some in data.mix")
     chosen = {kind: _chosen(corpus.sets[kind], most, samples) for _, kind in found}
-    total, done = num_views * sum(map(len, chosen.values())), 0
-    latents, patches, theta = [], [], []
+    count, done, theta = sum(map(len, chosen.values())), 0, []
     views_kept = num_views if model.config.finetune else int(keep_images)
-    kept = [torch.zeros(0, 3, model.canvas_size, model.canvas_size, dtype=torch.uint8)]
+    latents, patches = (begin(name, (num_views, count)) for name in ("latents", "patch_features"))
+    kept = begin("images", (views_kept * count,))
+    kept.append(torch.zeros(0, 3, model.canvas_size, model.canvas_size, dtype=torch.uint8))
     for view in range(num_views):
         for _, kind in found:
             shown = views[kind].model_copy(update={"flip": float(view % 2) if views[kind].flip else 0.0})
@@ -130,11 +137,11 @@ def encode_side(model: SketchFusion, corpus: Corpus, side: str, views: Mapping[s
                     kept.append((images * 255).round().to(torch.uint8).cpu())
                 done += len(part)
                 if on_progress:
-                    on_progress(done, total)
+                    on_progress(done, num_views * count)
     sets = [(number, corpus.sets[kind], chosen[kind]) for number, kind in found]
     return EncodedSide(
-        torch.cat(latents).unflatten(0, (num_views, -1)),
-        torch.cat(patches).unflatten(0, (num_views, -1)),
+        latents.whole(),
+        patches.whole(),
         torch.cat([_content(items, rows, model.canvas_size) for _, items, rows in sets]).cpu(),
         torch.cat([items.class_ids[rows] for _, items, rows in sets]).cpu(),
         torch.cat([items.instance_ids[rows] for _, items, rows in sets]).cpu(),
@@ -145,27 +152,54 @@ def encode_side(model: SketchFusion, corpus: Corpus, side: str, views: Mapping[s
         torch.cat([items.mask_ids[rows] for _, items, rows in sets]).cpu(),
         torch.cat([items.keypoints[rows] for _, items, rows in sets]).cpu(),
         corpus.masks.cpu(),
-        torch.cat(kept))
+        kept.whole())
 
 
-def cached_side(folder: Path, key: object, make: Callable[[], EncodedSide]) -> EncodedSide:
-    """The side from the cache, or made and put there; ``key`` is plain data that tells everything that shapes it."""
+def cached_side(folder: Path, key: object, make: Callable[[Begin], EncodedSide]) -> EncodedSide:
+    """The side from the cache, or made and put there, part by part.
+
+    Args:
+        key: plain data that tells everything that shapes the side.
+        make: is given where what is ``LARGE`` goes.
+    Raises:
+        DataError: it cannot be written.
+    """
     file = folder / f"{digest(key)}.safetensors"
-    names = [field.name for field in fields(EncodedSide)]
     if file.is_file():
         try:
-            kept = load_file(file)
-            return EncodedSide(**{name: kept[name] for name in names})
-        except (OSError, SafetensorError, KeyError):
+            return read_side(file)
+        except (OSError, ValueError, SafetensorError):
             file.unlink()  # torn by a full disk: made anew
-    side = make()
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=".building-", delete=False) as building:
-        save_file({name: getattr(side, name).contiguous() for name in names}, building.name)
-    made = Path(building.name)
-    made.chmod(0o644)  # others may use it too
-    made.replace(file)
-    return side
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".building-") as building:
+            place = Path(building)
+            side = make(partial(OnDisk, place))
+            save_file({name: value.contiguous() for name, value in vars(side).items() if name not in LARGE},
+                      place / file.name)
+            for name in LARGE:
+                (place / f"{name}.npy").replace(beside(file, name))
+            (place / file.name).replace(file)  # last: where it is, all is
+        return read_side(file)
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"cannot write encoded pictures to {folder}: {error}; check permissions and room, or name "
+                        "another folder as the recipe's cache") from None
+
+
+def read_side(file: Path) -> EncodedSide:
+    """A side of the cache; older ones have everything in one file.
+
+    Raises:
+        OSError, ValueError, SafetensorError: one of its files is not there or not whole.
+    """
+    kept = load_file(file)
+    return EncodedSide(**{name: kept[name] if name in kept else mapped(beside(file, name))
+                          for name in (field.name for field in fields(EncodedSide))})
+
+
+def beside(file: Path, name: str) -> Path:
+    """Where a tensor of a side lies that has a file of its own."""
+    return file.with_suffix(f".{name}.npy")
 
 
 def encoding_identity(model: SketchFusion) -> dict[str, object]:

@@ -20,7 +20,7 @@ from sketchfusion.fusion.extractor import SketchFusion
 from sketchfusion.images import as_image
 from sketchfusion.metrics.correspondence import keypoint_errors
 from sketchfusion.metrics.segmentation import mean_iou, pixel_accuracy
-from sketchfusion.tasks.correlation import correlate, features_at, to_pixels, window_radius, window_soft_argmax
+from sketchfusion.tasks.correspondence import find_in_maps, point_features_of
 from sketchfusion.tasks.refinement import refine
 from sketchfusion.tasks.segmentation import FOREGROUND, global_descriptor, similarity_map, soft_mask, to_picture
 
@@ -89,7 +89,9 @@ def judge_points(model: SketchFusion, method: str, pairs: Sequence[KeyPointPair]
                 continue
             asked, true = framed(torch.tensor(source_points)[seen], torch.tensor(target_points)[seen],
                                  rounded=protocol.rounded)
-            errors.append(keypoint_errors(find_points(model, source, target, asked), true))
+            rows = point_features_of(source.features, source.canvas, asked)
+            (found, _), = find_in_maps(model, rows, target.features, target.canvas)
+            errors.append(keypoint_errors(found, true))
             sizes.append(max(target.size))
         for measure in measures:
             hits = within(errors, sizes, measure)  # both directions have as many, so that they count alike
@@ -117,20 +119,6 @@ def check_side(picture: Picture, side: Side, protocol: Protocol) -> None:
 def framed(asked: Tensor, true: Tensor, *, rounded: bool) -> tuple[Tensor, Tensor]:
     """Published points in pixels with centres at +0.5: as they are, or numbers of pixels, the asked ones rounded."""
     return (asked.round() + 0.5, true + 0.5) if rounded else (asked, true)
-
-
-def find_points(model: SketchFusion, source: Side, target: Side, points_px: Tensor) -> Tensor:
-    """(N, 2) pixels of one picture -> (N, 2) pixels of the other, never outside it.
-
-    Source: window soft-argmax of the released code's evaluation.
-    """
-    config, grid = model.config.heads.correspondence, (target.features.shape[2], target.features.shape[3])
-    rows = features_at(source.features, source.canvas.to_canvas_frame(points_px, 0)[None], model.canvas_size)
-    cells = window_soft_argmax(correlate(rows, target.features), config.temperature, window_radius(config.window, grid),
-                               target.own)
-    found = target.canvas.to_image_frame(to_pixels(cells, model.canvas_size, grid)[0], 0)
-    height, width = target.size
-    return found.clamp(torch.zeros(2), torch.tensor([float(width), float(height)]))
 
 
 def judge_segmentation(model: SketchFusion, method: str, pairs: Sequence[MaskedPair], others: Sequence[MaskedPair],

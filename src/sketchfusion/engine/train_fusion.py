@@ -129,9 +129,9 @@ class FusionTask:
         # The seed of the run has no part in it, so that several seeds share what was encoded.
         key = [encoding_identity(self.model), [entry["sha256"] for entry in self._manifest["shards"]], side, held_out,
                num_views, most, {kind: view.model_dump(mode="json") for kind, view in sorted(views.items())}]
-        return cached_side(cache, key, lambda: encode_side(
+        return cached_side(cache, key, lambda begin: encode_side(
             self.model, self._parts[0 if held_out else 1], side, views, num_views=num_views, seed=0, most=most,
-            samples=samples, keep_images=held_out,
+            samples=samples, keep_images=held_out, begin=begin,
             on_progress=tell and (lambda done, total: tell(name, done, total))))
 
     def _recognised(self, sketches: EncodedSide) -> Tensor:

@@ -14,6 +14,7 @@ import struct
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -165,12 +166,7 @@ def lines_of(file: Path) -> Iterator[bytes]:
 
 def count_lines(file: Path, limit: int | None) -> int:
     """Lines that are not blank, at most ``limit``."""
-    count = 0
-    for _ in lines_of(file):
-        count += 1
-        if count == limit:
-            break
-    return count
+    return sum(1 for _ in islice(lines_of(file), limit))
 
 
 def read_bin(file: Path) -> Iterator[Drawing]:
@@ -209,12 +205,7 @@ def bin_records(file: Path) -> Iterator[list[bytes]]:
 
 def count_bin(file: Path, limit: int | None) -> int:
     """Drawings of a file of the binary format, at most ``limit``."""
-    count = 0
-    for _ in bin_records(file):
-        count += 1
-        if count == limit:
-            break
-    return count
+    return sum(1 for _ in islice(bin_records(file), limit))
 
 
 def read_npz(file: Path) -> Iterator[Drawing]:
