@@ -16,7 +16,7 @@ import urllib.request
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
 PORT = 7899
@@ -32,18 +32,24 @@ def save(page: Page, name: str) -> None:
     picture.save(ROOT / "docs" / "images" / f"page_{name}.webp", quality=80, method=6)
 
 
-def take(page: Page) -> None:
-    """Find, why, and the narrow window."""
+def search(page: Page) -> None:
+    """Draw a lighthouse and wait for photos."""
     page.goto(ADDRESS)
     page.locator(".example").first.click()
     page.locator(".card").first.wait_for()
+
+
+def take(browser: Browser) -> None:
+    """Find and why at a desk, find on a phone."""
+    page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
+    search(page)
     save(page, "find")
-    page.locator(".card-open").first.click()
+    page.locator(".card-open[title^=lighthouse]").first.click()
     page.locator("#links circle").first.wait_for(state="attached")
     save(page, "why")
-    page.keyboard.press("Escape")
-    page.set_viewport_size({"width": 360, "height": 760})
-    save(page, "narrow")
+    phone = browser.new_context(viewport={"width": 360, "height": 760}, has_touch=True, is_mobile=True).new_page()
+    search(phone)
+    save(phone, "narrow")
 
 
 def main() -> None:
@@ -63,7 +69,7 @@ def main() -> None:
                 time.sleep(0.25)
         with sync_playwright() as play:
             browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-            take(browser.new_context(viewport={"width": 1440, "height": 900}).new_page())
+            take(browser)
             browser.close()
     finally:
         server.terminate()

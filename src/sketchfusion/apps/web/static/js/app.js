@@ -47,10 +47,10 @@ function wait(goOn) {
 photos.addEventListener("gallery", async ({ detail: { gallery } }) => {
   finder.gallery = gallery && !gallery.problem ? gallery : null;
   finder.like = null;
+  if (finder.gallery) await options.setGallery(gallery).catch(() => null); // the search says what is wrong
+  finder.run();
   if (!gallery) showNotice("no-gallery");
   else if (gallery.problem) showNotice("unusable", { text: gallery.problem });
-  else await options.setGallery(gallery).catch(() => null); // the search says what is wrong
-  if (finder.gallery) finder.run();
 });
 finder.addEventListener("failed", ({ detail: { error } }) => {
   if (error.code === "unreachable") wait(() => finder.run());

@@ -11,16 +11,22 @@ export function listen(finder) {
     show(detail.guesses, detail.problem);
   });
   finder.addEventListener("blank", () => show([]));
+  finder.addEventListener("failed", ({ detail }) => { if (!detail.more) show([]); });
   const [button, form, input] = [byId("own-labels"), byId("labels-form"), byId("labels")];
   button.addEventListener("click", () => {
     form.hidden = !form.hidden;
     button.setAttribute("aria-expanded", String(!form.hidden));
     if (!form.hidden) input.focus();
   });
+  form.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    button.click();
+    button.focus();
+  });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     finder.labels = input.value.split(",").map((name) => name.trim()).filter(Boolean).join(",");
-    button.textContent = finder.labels ? "Own names in use" : "Own names";
+    button.textContent = finder.labels ? "Your names in use" : "Use your own names";
     finder.name();
   });
 }
@@ -33,7 +39,7 @@ function show(guesses, problem) {
       el("span", { className: "bar-track", "aria-hidden": "true" }, bar),
       el("span", { className: "guess-share" }, percent(probability)));
   });
-  if (!rows.length) rows.push(el("li", { className: "empty soft" }, problem || "Names for the drawing appear here."));
+  if (!rows.length) rows.push(el("li", { className: problem ? "empty problem-text" : "empty soft" }, problem || "Names for the drawing appear here."));
   byId("guesses").replaceChildren(...rows);
 }
 

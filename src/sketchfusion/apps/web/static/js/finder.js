@@ -4,9 +4,10 @@ import { ApiError, getJson, isAbort } from "./api.js";
 
 const STILL = 180; // milliseconds after the last stroke
 const WHILE = 700; // between searches during a stroke
+const SLIDE = 250; // after the last movement of the cut-off
 const TOP = 30;
 
-/** Tells "blank", "start", "found" {answer, more, fresh}, "named" {guesses} and "failed" {error}. */
+/** Tells "soon", "blank", "start", "found" {answer, more, fresh}, "named" {guesses} and "failed" {error}. */
 export class Finder extends EventTarget {
   gallery = null;
   like = null; // {id, name} of a photo to find others like; null: the sketch
@@ -14,6 +15,7 @@ export class Finder extends EventTarget {
   next = null;
   stop = null;
   timer = 0;
+  asking = false; // the server, for the first photos
   searched = null; // the drawing of the last search, or the id of its photo
 
   constructor(drawing, book, options) {
@@ -26,17 +28,23 @@ export class Finder extends EventTarget {
       this.later(detail.settled);
     });
     options.addEventListener("change", () => this.run());
+    options.addEventListener("cutoff", () => this.runIn(SLIDE));
   }
+
+  /** Whether what is shown is not yet what was asked for. */
+  get busy() { return Boolean(this.timer) || this.asking; }
 
   later(settled) {
     if (this.drawing.isBlank) {
       this.run();
-    } else if (settled) {
-      clearTimeout(this.timer);
-      this.timer = setTimeout(() => this.run(), STILL);
-    } else {
-      this.timer ||= setTimeout(() => this.run(), WHILE);
-    }
+    } else if (settled) this.runIn(STILL);
+    else if (!this.timer) this.runIn(WHILE);
+  }
+
+  runIn(milliseconds) {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.run(), milliseconds);
+    this.tell("soon");
   }
 
   /** Search for photos like one. */
@@ -53,11 +61,13 @@ export class Finder extends EventTarget {
     this.next = null;
     if (!this.gallery || (!this.like && this.drawing.isBlank)) {
       this.searched = null;
+      this.asking = false;
       this.tell("blank");
       return;
     }
     const stop = new AbortController();
     this.stop = stop;
+    this.asking = true;
     const about = this.like?.id ?? this.drawing.state;
     const fresh = about !== this.searched;
     this.tell("start", { fresh });
@@ -67,9 +77,12 @@ export class Finder extends EventTarget {
       if (stop.signal.aborted) return;
       this.searched = about;
       this.next = answer.next_offset;
+      this.asking = false;
       this.tell("found", { answer, more: false, fresh });
     } catch (error) {
-      if (!isAbort(error) && !stop.signal.aborted) this.tell("failed", { error });
+      if (isAbort(error) || stop.signal.aborted) return;
+      this.asking = false;
+      this.tell("failed", { error });
     }
   }
 
@@ -106,7 +119,8 @@ export class Finder extends EventTarget {
       if (!signal?.aborted) this.tell("named", { guesses });
     } catch (error) {
       if (isAbort(error) || signal?.aborted || !(error instanceof ApiError) || error.code === "unreachable") return;
-      this.tell("named", { guesses: [], problem: error.message });
+      const nameless = error.code === "invalid" && !this.labels;
+      this.tell("named", { guesses: [], problem: nameless ? "This model has learned no names." : error.message });
     }
   }
 

@@ -44,10 +44,12 @@ export class Jobs extends EventTarget {
     this.facts = el("p", { className: "job-facts soft" });
     this.cancel = el("button", { type: "button", className: "button" }, "Cancel");
     this.cancel.addEventListener("click", () => this.stop());
+    this.done = el("button", { type: "button", className: "button primary", hidden: true }, "Show the photos");
+    this.done.addEventListener("click", () => byId("photos").close());
     this.list = el("ul", { className: "job-errors" });
     this.errors = el("details", { hidden: true }, el("summary", {}), this.list);
     byId("job").replaceChildren(
-      el("div", { className: "job-head" }, el("h3", { id: "job-title" }, `Indexing “${this.name}”`), this.cancel),
+      el("div", { className: "job-head" }, el("h3", { id: "job-title" }, `Indexing “${this.name}”`), this.cancel, this.done),
       this.bar, this.facts, this.errors);
     byId("job").hidden = false;
   }
@@ -68,6 +70,7 @@ export class Jobs extends EventTarget {
     } else if (!open) Object.assign(this.bar, { max: 1, value: 1 });
     this.bar.hidden = !open;
     this.cancel.hidden = !open;
+    this.done.hidden = job.state !== "done";
     this.facts.textContent = words(job);
     this.errors.hidden = !job.errors.length;
     this.errors.querySelector("summary").textContent = `${plural(job.errors.length, "file")} could not be read`;

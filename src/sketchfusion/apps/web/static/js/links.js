@@ -110,7 +110,7 @@ export class Links {
     this.svg.setAttribute("viewBox", `0 0 ${box.width || 1} ${box.height || 1}`);
     byId("unpin").hidden = !this.pins.size;
     note(byId("point-note"), this.near === null
-      ? "Hover the sketch to see where a point lands; click to pin it." : `This point ${this.words(this.near)}.`);
+      ? "Point at the sketch to see where a spot lands; a click pins it." : `This spot ${this.words(this.near)}.`);
     const parts = [];
     if (this.on && box.width) {
       const ends = { query: inside(byId("sketch-picture"), box), found: inside(byId("photo-picture"), box) };

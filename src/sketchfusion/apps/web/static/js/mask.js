@@ -6,9 +6,12 @@ const SIDE = 640; // longer side of what is drawn, in pixels
 const VEIL = [16, 18, 24, 176];
 const LINE = [255, 122, 64, 255];
 const WIDTH = 1.5; // of the line, to either side, in pixels
+const SOFT = 0.7; // smoothing passes for a mask of the drawn size; a smaller one has larger steps and more of them
+const MOST_PASSES = 6;
 
 export class Mask {
   level = null; // Float32Array over width x height
+  levels = new WeakMap(); // image -> its level
 
   constructor() {
     this.canvas = byId("mask");
@@ -18,8 +21,8 @@ export class Mask {
   /** Take grey pixels, an image of any size, as levels from `low` (black) to `high` (white). */
   async set(image, low, high, shape) {
     const [width, height] = fit(shape);
-    const grey = pixels(image);
-    this.level = enlarge(grey, width, height, low, high);
+    if (!this.levels.has(image)) this.levels.set(image, enlarge(pixels(image), width, height, low, high));
+    this.level = this.levels.get(image);
     [this.canvas.width, this.canvas.height] = [width, height];
   }
 
@@ -80,7 +83,7 @@ function pixels(image) {
   return { grey, width: canvas.width, height: canvas.height };
 }
 
-/** Read between the pixels' centres; then smoothed a little, since the levels have but 8 bits. */
+/** Read between the pixels' centres; then smoothed a little, since levels have but 8 bits and masks have steps. */
 function enlarge({ grey, width, height }, toWidth, toHeight, low, high) {
   const level = new Float32Array(toWidth * toHeight);
   const axis = (count, from) => Array.from({ length: count }, (_, index) => {
@@ -95,17 +98,24 @@ function enlarge({ grey, width, height }, toWidth, toHeight, low, high) {
       level[y * toWidth + x] = low + ((above * (1 - v) + below * v) / 255) * (high - low);
     });
   });
-  return blur(blur(level, toWidth, toHeight, 1), toWidth, toHeight, toWidth);
+  let smooth = level;
+  for (let pass = Math.min(MOST_PASSES, Math.max(1, Math.round((toWidth / width) ** 2 * SOFT))); pass > 0; pass -= 1) {
+    smooth = blur(blur(smooth, toWidth, toHeight, 1), toWidth, toHeight, toWidth);
+  }
+  return smooth;
 }
 
 function blur(level, width, height, step) {
   const smooth = new Float32Array(level.length);
-  for (let index = 0; index < level.length; index += 1) {
-    const place = step === 1 ? index % width : Math.floor(index / width);
-    const last = step === 1 ? width - 1 : height - 1;
-    const before = place > 0 ? level[index - step] : level[index];
-    const after = place < last ? level[index + step] : level[index];
-    smooth[index] = (before + 2 * level[index] + after) / 4;
+  const [count, last] = step === 1 ? [width, width - 1] : [height, height - 1];
+  for (let line = 0; line < level.length / count; line += 1) {
+    const start = step === 1 ? line * width : line;
+    for (let place = 0; place < count; place += 1) {
+      const index = start + place * step;
+      const before = level[place > 0 ? index - step : index];
+      const after = level[place < last ? index + step : index];
+      smooth[index] = (before + 2 * level[index] + after) / 4;
+    }
   }
   return smooth;
 }

@@ -10,7 +10,8 @@ const KINDS = {
   "empty-gallery": { picture: "photos", title: "This gallery has no photos",
     text: "Index a folder of photos into it, or choose another gallery.", label: "My photos" },
   unusable: { picture: "photos", title: "This gallery cannot be used", label: "My photos" },
-  unreachable: { picture: "plug", title: "The server does not answer", label: "Try again" },
+  unreachable: { picture: "plug", title: "The server does not answer", label: "Try again",
+    text: "Start it again with “sketchfusion serve”. This page goes on by itself as soon as it is back; the drawing is kept." },
   failed: { picture: "plug", title: "That did not work", label: "Try again" },
   cut: { picture: "search", title: "Nothing above the cut-off", label: "Switch the cut-off off" },
   filtered: { picture: "filter", title: "No photo meets the filters", label: "Clear the filters" },
@@ -28,7 +29,7 @@ export function showNotice(kind, { text, act } = {}) {
     node.replaceChildren();
     return;
   }
-  const words = text || given.text || "";
+  const words = given.text || text || "";
   if (showing !== kind && ["unreachable", "failed", "unusable"].includes(kind)) say(`${given.title}. ${words}`);
   showing = kind;
   const children = [icon(given.picture), el("h3", {}, given.title), el("p", {}, words)];

@@ -1,9 +1,9 @@
 // Which photos are wanted, and in which order: cut-off, sort, folder, dates.
 
 import { getJson } from "./api.js";
-import { byId, debounce, el, plural, score } from "./dom.js";
+import { byId, el, plural, score } from "./dom.js";
 
-/** Tells "change" when the server must be asked again, "cutoff" at once when only fewer or more scores are wanted. */
+/** Tells "change" when the server must be asked again, "cutoff" when only fewer or more scores are wanted. */
 export class Options extends EventTarget {
   sort = "score";
   minScore = null;
@@ -12,11 +12,15 @@ export class Options extends EventTarget {
 
   constructor() {
     super();
-    this.later = debounce(() => this.change(), 250);
     for (const sort of ["score", "date"]) byId(`sort-${sort}`).addEventListener("click", () => this.order(sort));
     byId("cutoff").addEventListener("input", () => this.cut());
     byId("open-filters").addEventListener("click", () => this.toggle());
     byId("filters").addEventListener("submit", (event) => event.preventDefault());
+    byId("filters").addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") return;
+      this.toggle(false);
+      byId("open-filters").focus();
+    });
     byId("filters").addEventListener("change", () => this.filtered());
     byId("filters").addEventListener("reset", () => setTimeout(() => this.filtered()));
   }
@@ -37,10 +41,7 @@ export class Options extends EventTarget {
     return ["folder", "after", "before"].filter((name) => byId(name).value).length;
   }
 
-  change() {
-    this.later.cancel();
-    this.dispatchEvent(new Event("change"));
-  }
+  change() { this.dispatchEvent(new Event("change")); }
 
   order(sort) {
     if (sort === this.sort) return;
@@ -98,7 +99,6 @@ export class Options extends EventTarget {
     this.minScore = Number(input.value) <= Number(input.min) ? null : Number(input.value);
     this.label();
     this.dispatchEvent(new Event("cutoff"));
-    this.later();
   }
 
   uncut() {

@@ -6,12 +6,14 @@ import { load, paint } from "./render.js";
 import { BRUSH, PAPER } from "./strokes.js";
 
 const CLOSEST = 2; // units between two points of a stroke
+const PALM = 1500; // milliseconds after a stylus was seen for which a touch is taken for the hand that holds it
 
 export class Paper {
   tool = "pen";
   brush = BRUSH;
   cursor = null; // of the keyboard or the eraser: {x, y, down, kind}
   pointer = null; // that draws now
+  penSeen = -Infinity; // when a stylus last was at the paper
   last = null;
 
   constructor(drawing) {
@@ -23,7 +25,7 @@ export class Paper {
     this.canvas.addEventListener("pointerdown", (event) => this.press(event));
     this.canvas.addEventListener("pointermove", (event) => this.move(event));
     this.canvas.addEventListener("pointerup", (event) => this.release(event));
-    this.canvas.addEventListener("pointercancel", (event) => this.release(event));
+    this.canvas.addEventListener("pointercancel", (event) => this.drop(event.pointerId));
     this.canvas.addEventListener("pointerleave", () => this.showCursor(null));
     this.canvas.addEventListener("contextmenu", (event) => event.preventDefault());
   }
@@ -106,16 +108,26 @@ export class Paper {
   }
 
   press(event) {
+    event.preventDefault(); // of a hand as well: it must not take the focus
+    this.see(event);
+    if (this.isPalm(event)) return;
+    if (event.pointerType === "pen" && this.touching) this.drop(this.pointer);
     if (this.pointer !== null || event.button > 0 && event.button !== 5) return;
-    event.preventDefault();
     this.canvas.focus({ preventScroll: true, focusVisible: false });
     this.cursor = null;
     this.canvas.setPointerCapture(event.pointerId);
     this.pointer = event.pointerId;
+    this.touching = event.pointerType === "touch";
     this.begin(this.place(event), event.button === 5 ? "eraser" : this.tool); // 5: the other end of a stylus
   }
 
+  see({ pointerType }) { if (pointerType === "pen") this.penSeen = performance.now(); }
+
+  /** Whether a touch is the hand that holds the stylus. */
+  isPalm({ pointerType }) { return pointerType === "touch" && performance.now() - this.penSeen < PALM; }
+
   move(event) {
+    this.see(event);
     if (this.pointer === null && this.tool === "eraser" && event.pointerType !== "touch") {
       const [x, y] = this.place(event);
       this.showCursor({ x, y, down: false, kind: "eraser" });
@@ -127,8 +139,17 @@ export class Paper {
 
   release(event) {
     if (event.pointerId !== this.pointer) return;
+    this.see(event);
     this.pointer = null;
     this.end();
+  }
+
+  /** What this pointer drew was not meant: a hand that came before its stylus, or a gesture of the system. */
+  drop(pointer) {
+    if (pointer !== this.pointer) return;
+    this.pointer = null;
+    this.active = null;
+    this.drawing.cancel();
   }
 
   /** A stroke of the pen or the eraser begins, goes on, ends; the keyboard calls these as well. */

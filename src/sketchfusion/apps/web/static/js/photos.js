@@ -42,6 +42,7 @@ export class Photos extends EventTarget {
     if (gallery) remember(gallery.id);
     byId("gallery-chip").textContent = gallery ? `${gallery.name} · ${gallery.photos.toLocaleString("en")}` : "none yet";
     this.list();
+    this.target();
     this.dispatchEvent(new CustomEvent("gallery", { detail: { gallery } }));
   }
 

@@ -19,6 +19,7 @@ export class Results extends EventTarget {
     this.options = options;
     this.grid = byId("grid");
     this.sharpener = new Sharpener(this.grid);
+    for (const type of ["soon", "start", "found", "failed", "blank"]) finder.addEventListener(type, () => this.tellBusy());
     finder.addEventListener("start", ({ detail }) => this.start(detail.fresh));
     finder.addEventListener("found", ({ detail }) => this.found(detail));
     finder.addEventListener("failed", ({ detail }) => this.failed(detail));
@@ -33,6 +34,9 @@ export class Results extends EventTarget {
   }
 
   get gallery() { return this.finder.gallery; }
+
+  /** For screen readers, and for whoever waits until the photos shown are those asked for. */
+  tellBusy() { byId("found").setAttribute("aria-busy", String(this.finder.busy)); }
 
   start() {
     this.sharpener.stop();
@@ -63,8 +67,12 @@ export class Results extends EventTarget {
 
   failed({ error, more }) {
     byId("busy").hidden = true;
-    if (!more) this.empty();
-    byId("found-count").textContent = "";
+    if (!more) {
+      this.answer = null;
+      this.empty();
+      this.options.show([], false);
+      byId("found-count").textContent = "";
+    }
     showNotice(error instanceof ApiError && error.code === "unreachable" ? "unreachable" : "failed", {
       text: error.message, act: () => (more ? this.finder.more() : this.finder.run()),
     });
@@ -111,11 +119,9 @@ export class Results extends EventTarget {
 
   count(shown) {
     const { total, took_ms: took } = this.answer;
-    const order = this.options.sort === "date" ? "newest first" : "best first";
-    const cut = this.options.minScore !== null;
-    const open = this.finder.next !== null;
-    const text = cut ? `${plural(shown, "photo")}${open ? " or more" : ""} above the cut-off` : `${plural(total, "photo")}, ${order}`;
-    byId("found-count").textContent = `${text} · ${took < 10 ? took.toFixed(1) : Math.round(took)} ms`;
+    const open = this.options.minScore !== null && this.finder.next !== null;
+    byId("found-count").textContent = open ? `${shown}+ photos` : plural(this.options.minScore === null ? total : shown, "photo");
+    byId("found-count").title = `Found in ${took < 10 ? took.toFixed(1) : Math.round(took)} ms`;
   }
 
   card(hit) {

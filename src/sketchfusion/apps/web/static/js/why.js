@@ -88,7 +88,7 @@ export class Why {
     const { hit } = this;
     const { id: gallery } = this.finder.gallery;
     byId("why-title").textContent = hit.name;
-    byId("why-facts").textContent = [`score ${score(hit.score)}`, `${hit.width} × ${hit.height}`, day(hit.date)].filter(Boolean).join(" · ");
+    byId("why-facts").textContent = [`score\u00a0${score(hit.score)}`, `${hit.width}\u00a0×\u00a0${hit.height}`, day(hit.date).replaceAll(" ", "\u00a0")].filter(Boolean).join(" · ");
     byId("why-original").href = original(gallery, hit.id);
     byId("photo-picture").style.setProperty("--shape", String(hit.width / hit.height));
     byId("photo-picture").style.backgroundImage = `url("${thumbnail(gallery, hit.id)}")`;

@@ -1,0 +1,271 @@
+"""The page in a real browser, over a real server in this process that a test may stop, hold up or let forget."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from sketchfusion.apps.web.app import create_app
+from sketchfusion.apps.web.service import Service
+from sketchfusion.apps.web.settings import Settings
+from sketchfusion.data.world.folder import write_world
+from sketchfusion.fusion.extractor import SketchFusion
+from sketchfusion.index.gallery import Gallery
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+KINDS = ["lighthouse", "cup", "key"]
+PER_KIND = 12  # together more than the page asks for at once
+WAIT = 60_000  # milliseconds, on a machine with much else to do
+SEARCH = re.compile(r"/(search|similar)\?")
+ZIGZAG = [(0.15, 0.15), (0.5, 0.2), (0.3, 0.5), (0.65, 0.62), (0.22, 0.7)]  # shares of the paper
+
+
+class Server:
+    """The page's server; every start is a new one that knows nothing of the last, at the same port."""
+
+    def __init__(self, folder: Path, model: SketchFusion, galleries: tuple[Path, ...]) -> None:
+        self.model, self.server, self.port = model, None, 0
+        self.told = {"galleries": galleries, "photos": folder / "photos", "home": folder / "made"}
+
+    def start(self) -> None:
+        app = create_app(Settings(**self.told), load=lambda model, overrides: self.model)
+        self.service: Service = app.state.service
+        self.listener = socket.create_server(("127.0.0.1", self.port))
+        self.port = self.listener.getsockname()[1]
+        self.server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on",
+                                                    timeout_graceful_shutdown=1))
+        self.thread = threading.Thread(target=self.server.run, args=([self.listener],), daemon=True)
+        self.thread.start()
+        while not self.server.started:
+            assert self.thread.is_alive(), "the server did not start"
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        assert self.server is not None
+        self.server.should_exit = True
+        self.thread.join(30)
+        assert not self.thread.is_alive(), "the server does not end"
+        self.listener.close()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nothing passes the model meanwhile."""
+        go_on, waits = threading.Event(), threading.Event()
+
+        def hold(items: Any) -> list[None]:
+            waits.set()
+            go_on.wait(60)
+            return [None]
+
+        self.service.thread.submit(hold, None)
+        assert waits.wait(60)
+        try:
+            yield
+        finally:
+            go_on.set()
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
+
+class Desk:
+    """What a person does at the page."""
+
+    def __init__(self, page: Any, expect: Any) -> None:
+        self.page, self.expect = page, expect
+
+    def draw(self, places: list[tuple[float, float]] = ZIGZAG) -> None:
+        """A stroke of the mouse through places, in shares of the paper."""
+        box = self.page.locator("#paper").bounding_box()
+        points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in places]
+        self.page.mouse.move(*points[0])
+        self.page.mouse.down()
+        for x, y in points[1:]:
+            self.page.mouse.move(x, y, steps=4)
+        self.page.mouse.up()
+
+    def rest(self) -> None:
+        """Wait until the photos shown are those asked for."""
+        self.expect(self.page.locator("#found")).to_have_attribute("aria-busy", "false")
+
+    def search(self) -> None:
+        """Draw, and wait for photos."""
+        self.draw()
+        self.rest()
+        self.expect(self.page.locator(".card").first).to_be_visible()
+
+    def scores(self) -> list[float]:
+        return [float(text) for text in self.page.locator(".card:visible .card-score").all_inner_texts()]
+
+    def cards(self) -> list[str]:
+        """Ids of the photos shown."""
+        found = self.page.locator(".card:visible a").evaluate_all("nodes => nodes.map(node => node.href)")
+        return [str(each).split("/")[-2] for each in found]
+
+    def answer(self, act: Callable[[], Any]) -> dict[str, Any]:
+        """What the server answers to the search that an act leads to."""
+        with self.page.expect_response(lambda each: SEARCH.search(each.url) and each.status == 200) as found:
+            act()
+        return dict(found.value.json())
+
+    def slide(self, name: str, value: float | str) -> None:
+        """Move a slider."""
+        self.page.locator(f"#{name}").evaluate(
+            "(node, value) => { node.value = value; node.dispatchEvent(new Event('input', {bubbles: true})); }",
+            str(value))
+
+    def downloaded(self, click: Callable[[], None]) -> tuple[str, bytes]:
+        """Name and content of the file that a click gives."""
+        with self.page.expect_download() as found:
+            click()
+        return found.value.suggested_filename, Path(found.value.path()).read_bytes()
+
+    def saved(self, kind: str) -> bytes:
+        """The sketch as it is saved: svg, png or json."""
+        self.page.locator("#save-menu summary").click()
+        name, content = self.downloaded(lambda: self.page.click(f"[data-save={kind}]"))
+        assert name == f"sketch.{kind}"
+        return content
+
+    def strokes(self) -> list[dict[str, Any]]:
+        """The strokes on the paper, saved as JSON."""
+        return list(json.loads(self.saved("json"))["strokes"])
+
+    def why(self) -> None:
+        """Open the reasons of the first photo, and wait for its region and points."""
+        self.page.locator(".card-open").first.click()
+        self.expect(self.page.locator("#mask-png")).to_be_enabled()
+        self.expect(self.page.locator("#links circle").first).to_be_attached()
+
+    def shut(self) -> None:
+        self.page.keyboard.press("Escape")
+
+
+@pytest.fixture(scope="session")
+def sync_api() -> Any:
+    """Playwright."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here; on Debian: apt install chromium")
+    return pytest.importorskip("playwright.sync_api", reason="playwright is not installed; it is in the extra dev")
+
+
+@pytest.fixture(scope="session")
+def mini() -> SketchFusion:
+    return SketchFusion.from_pretrained("mini", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory, mini: SketchFusion) -> Path:
+    """A gallery of 36 drawn photos in three folders, a folder with two broken files, and a gallery without photos.
+
+    The cups are of 2020, the keys of 2022, the lighthouses of 2024.
+    """
+    top = tmp_path_factory.mktemp("page")
+    write_world(top / "world", categories=KINDS, photos_per_class=PER_KIND, sketches_per_photo=1, size=96)
+    for year, kind in ((2020, "cup"), (2022, "key"), (2024, "lighthouse")):
+        shutil.copytree(top / "world" / "photo" / kind, top / "photos" / kind)
+        for day, file in enumerate(sorted((top / "photos" / kind).iterdir()), 1):
+            os.utime(file, (datetime(year, 6, day, 12).timestamp(),) * 2)
+    Gallery.create(top / "gallery", mini).update([top / "photos" / kind for kind in KINDS], mini)
+    shutil.copytree(top / "photos" / "cup", top / "photos" / "album" / "mixed")
+    (top / "photos" / "album" / "mixed" / "broken.jpg").write_bytes(b"\xff\xd8 no picture")
+    (top / "photos" / "album" / "mixed" / "empty.png").write_bytes(b"")
+    Gallery.create(top / "nothing yet", mini)
+    return top
+
+
+@pytest.fixture(scope="session")
+def browser(sync_api: Any) -> Iterator[Any]:
+    with sync_api.sync_playwright() as play:
+        started = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def make_server() -> Iterator[Callable[..., Server]]:
+    """``make_server(folder, model, galleries)``: a server of a test's own."""
+    made: list[Server] = []
+
+    def make(folder: Path, model: SketchFusion, galleries: tuple[Path, ...]) -> Server:
+        made.append(Server(folder, model, galleries))
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.stop()
+
+
+@pytest.fixture(scope="session")
+def server(served: Path, mini: SketchFusion) -> Iterator[Server]:
+    running = Server(served, mini, (served / "gallery", served / "nothing yet"))
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def open_page(browser: Any, sync_api: Any) -> Iterator[Callable[..., Any]]:
+    """``open_page(address, **options)``: a page of a window of its own.
+
+    When the test is over, no request has gone elsewhere and nothing has failed in its scripts.
+    """
+    contexts, strangers, broken = [], [], []
+
+    def opened(address: str, *, width: int = 1440, **options: Any) -> Any:
+        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(WAIT)
+        page.on("request", lambda request: None if request.url.startswith((address, "blob:", "data:"))
+                else strangers.append(request.url))
+        page.on("pageerror", lambda error: broken.append(str(error)))
+        page.goto(address)
+        return page
+
+    sync_api.expect.set_options(timeout=WAIT)
+    yield opened
+    for context in contexts:
+        context.close()
+    assert strangers == []
+    assert broken == []
+
+
+@pytest.fixture
+def page(open_page: Callable[..., Any], server: Server) -> Any:
+    """The page, freshly opened."""
+    return open_page(server.address)
+
+
+@pytest.fixture
+def expect(sync_api: Any) -> Any:
+    """Playwright's ``expect``: it waits until what is expected holds."""
+    return sync_api.expect
+
+
+@pytest.fixture
+def desk(page: Any, expect: Any) -> Desk:
+    ready = Desk(page, expect)
+    ready.rest()
+    return ready
+
+
+@pytest.fixture
+def at_desk(expect: Any) -> Callable[[Any], Desk]:
+    """``at_desk(page)``: the hands for another page."""
+    return lambda page: Desk(page, expect)

@@ -1,0 +1,217 @@
+"""The page's paper: pen, eraser, stylus, keyboard, undo, files in and out."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image, ImageDraw
+
+PAPER = 1024
+LINE = [(0.1, 0.5), (0.9, 0.5)]
+
+
+def ink(desk: Any) -> Image.Image:
+    """What is on the paper, grey, as it is saved."""
+    return Image.open(io.BytesIO(desk.saved("png"))).convert("L")
+
+
+def dark(image: Image.Image) -> int:
+    """How many pixels have ink."""
+    return sum(image.histogram()[:128])
+
+
+def picture_of_a_ring() -> bytes:
+    image = Image.new("RGB", (200, 100), "white")
+    ImageDraw.Draw(image).ellipse((70, 20, 130, 80), outline="black", width=5)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def is_ring(image: Image.Image) -> bool:
+    """Whether ``picture_of_a_ring``, as wide as the paper, is in its middle."""
+    left, top, right, bottom = image.point(lambda level: 255 * (level < 128)).getbbox() or (0, 0, 0, 0)
+    scale = PAPER / 200
+    wanted = (70 * scale, PAPER / 2 - 30 * scale, 130 * scale, PAPER / 2 + 30 * scale)
+    return all(abs(a - b) < 12 for a, b in zip((left, top, right, bottom), wanted, strict=True))
+
+
+def test_the_eraser_cuts_a_stroke_in_two(desk: Any) -> None:
+    desk.draw(LINE)
+    assert len(desk.strokes()) == 1
+    desk.page.click("#tool-eraser")
+    desk.draw([(0.5, 0.3), (0.5, 0.7)])
+    left, right = desk.strokes()
+    assert left["points"][0][0] == pytest.approx(0.1 * PAPER, abs=3)
+    assert right["points"][-1][0] == pytest.approx(0.9 * PAPER, abs=3)
+    gap = right["points"][0][0] - left["points"][-1][0]
+    assert 40 < gap < 120
+    middle = ink(desk).crop((PAPER // 2 - 10, 0, PAPER // 2 + 10, PAPER))
+    assert middle.getextrema() == (255, 255)
+
+
+def test_undo_redo_and_clear(desk: Any) -> None:
+    page, expect = desk.page, desk.expect
+    desk.search()
+    page.click("#undo")
+    expect(page.locator("#notice h3")).to_have_text("Your photos appear here while you draw")
+    expect(page.locator(".card")).to_have_count(0)
+    expect(page.locator("#undo")).to_be_disabled()
+    page.click("#redo")
+    expect(page.locator(".card").first).to_be_visible()
+    expect(page.locator("#redo")).to_be_disabled()
+    page.click("#clear")
+    expect(page.locator("#clear")).to_be_disabled()
+    page.keyboard.press("Control+z")
+    expect(page.locator(".card").first).to_be_visible()
+    page.keyboard.press("Control+Shift+Z")
+    expect(page.locator("#clear")).to_be_disabled()
+
+
+def test_the_brush_sets_the_width(desk: Any) -> None:
+    heights = []
+    for size in (6, 42):
+        desk.slide("brush", size)
+        desk.draw(LINE)
+        assert desk.strokes()[-1]["width"] == size
+        column = ink(desk).crop((PAPER // 2, 0, PAPER // 2 + 1, PAPER))
+        heights.append(dark(column))
+        desk.page.click("#clear")
+    assert heights[0] == pytest.approx(6, abs=2)
+    assert heights[1] == pytest.approx(42, abs=2)
+
+
+def pointer(desk: Any, kind: str, x: float, y: float, **options: Any) -> None:
+    """An event of a stylus or a finger at a place of the paper."""
+    desk.page.locator("#paper").evaluate(
+        """(node, [kind, x, y, options]) => {
+          const box = node.getBoundingClientRect();
+          node.setPointerCapture = () => {};
+          node.dispatchEvent(new PointerEvent(kind, { bubbles: true, cancelable: true, isPrimary: true,
+            clientX: box.left + x * box.width, clientY: box.top + y * box.height, ...options }));
+        }""", [kind, x, y, options])
+
+
+def test_a_stylus_draws_with_its_pressure(desk: Any) -> None:
+    pen = {"pointerType": "pen", "pointerId": 7, "buttons": 1}
+    pointer(desk, "pointerdown", 0.1, 0.5, pressure=0.1, **pen)
+    for step in range(1, 9):
+        pointer(desk, "pointermove", 0.1 + step / 10, 0.5, pressure=0.1 + step / 10, **pen)
+    pointer(desk, "pointerup", 0.9, 0.5, **pen)
+    (stroke,) = desk.strokes()
+    assert [point[2] for point in stroke["points"]] == pytest.approx([0.1 + step / 10 for step in range(9)], abs=0.01)
+    picture = ink(desk)
+    thin, thick = (dark(picture.crop((x, 0, x + 1, PAPER)))
+                   for x in (PAPER * 15 // 100, PAPER * 85 // 100))
+    assert thick > 1.8 * thin
+
+
+def test_the_hand_that_holds_a_stylus_does_not_draw(desk: Any) -> None:
+    hand, pen = {"pointerType": "touch", "pointerId": 3}, {"pointerType": "pen", "pointerId": 7, "pressure": 0.5}
+    pointer(desk, "pointerdown", 0.8, 0.9, **hand)
+    pointer(desk, "pointermove", 0.85, 0.95, **hand)
+    pointer(desk, "pointerdown", 0.2, 0.2, **pen)
+    pointer(desk, "pointermove", 0.4, 0.2, **pen)
+    pointer(desk, "pointermove", 0.9, 0.9, **hand)
+    pointer(desk, "pointerup", 0.4, 0.2, **pen)
+    pointer(desk, "pointerdown", 0.7, 0.7, **{**hand, "pointerId": 4})
+    (stroke,) = desk.strokes()
+    assert max(y for _, y, _ in stroke["points"]) < 0.3 * PAPER
+
+
+def test_a_finger_draws_on_the_paper_and_scrolls_beside_it(open_page: Any, at_desk: Any, server: Any) -> None:
+    desk = at_desk(open_page(server.address, width=360, has_touch=True, is_mobile=True))
+    desk.rest()
+    desk.page.locator("#paper").tap(position={"x": 100, "y": 100})
+    assert len(desk.strokes()) == 1
+    assert desk.page.locator("#paper").evaluate("node => getComputedStyle(node).touchAction") == "none"
+    assert desk.page.evaluate("getComputedStyle(document.body).touchAction") == "auto"
+
+
+def test_the_keyboard_alone_draws_erases_and_finds(desk: Any) -> None:
+    page, expect = desk.page, desk.expect
+    page.locator("#paper").focus()
+    page.keyboard.press("Space")
+    for key in ("ArrowRight", "ArrowDown", "ArrowLeft", "ArrowDown"):
+        for _ in range(5):
+            page.keyboard.press(key)
+    page.keyboard.press("Escape")
+    desk.rest()
+    expect(page.locator(".card").first).to_be_visible()
+    middle, step = PAPER / 2, 5 * 24
+    assert desk.strokes()[0]["points"][0] == [middle, middle]
+    assert desk.strokes()[0]["points"][-1] == [middle, middle + 2 * step]
+    page.locator("#paper").focus()
+    page.keyboard.press("e")
+    expect(page.locator("#tool-eraser")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("Space")
+    page.keyboard.press("Space")
+    assert desk.strokes()[0]["points"][-1][1] < middle + 2 * step
+    page.locator("#paper").focus()
+    page.keyboard.press("Delete")
+    expect(page.locator("#clear")).to_be_disabled()
+
+
+def test_an_svg_opens_as_the_strokes_it_was_saved_from(desk: Any, tmp_path: Path) -> None:
+    desk.draw()
+    desk.slide("brush", 30)
+    desk.draw(LINE)
+    before = desk.strokes()
+    saved = tmp_path / "sketch.svg"
+    saved.write_bytes(desk.saved("svg"))
+    desk.page.click("#clear")
+    desk.page.set_input_files("#file", saved)
+    desk.expect(desk.page.locator("#clear")).to_be_enabled()
+    after = desk.strokes()
+    assert [stroke["width"] for stroke in after] == [16, 30]
+    for old, new in zip(before, after, strict=True):
+        assert new["points"] == [pytest.approx(point, abs=0.11) for point in old["points"]]
+
+
+def test_a_png_is_as_large_as_the_paper(desk: Any) -> None:
+    desk.draw(LINE)
+    picture = ink(desk)
+    assert picture.size == (PAPER, PAPER)
+    assert picture.getpixel((PAPER // 2, PAPER // 2)) == 0
+    assert picture.getpixel((PAPER // 2, PAPER // 4)) == 255
+
+
+def test_a_picture_is_uploaded(desk: Any) -> None:
+    desk.page.set_input_files("#file", {"name": "ring.png", "mimeType": "image/png", "buffer": picture_of_a_ring()})
+    desk.expect(desk.page.locator(".card").first).to_be_visible()
+    assert is_ring(ink(desk))
+
+
+@pytest.mark.parametrize("way", ["paste", "drop"])
+def test_a_picture_is_pasted_or_dropped(desk: Any, way: str) -> None:
+    desk.page.evaluate(
+        """([way, content]) => {
+          const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+          const data = new DataTransfer();
+          data.items.add(new File([bytes], "ring.png", { type: "image/png" }));
+          const options = { bubbles: true, cancelable: true };
+          const event = way === "paste" ? new ClipboardEvent("paste", { clipboardData: data, ...options })
+            : new DragEvent("drop", { dataTransfer: data, ...options });
+          document.body.dispatchEvent(event);
+        }""", [way, base64.b64encode(picture_of_a_ring()).decode()])
+    desk.expect(desk.page.locator(".card").first).to_be_visible()
+    assert is_ring(ink(desk))
+
+
+def test_a_file_that_is_no_picture_is_refused_with_a_reason(desk: Any) -> None:
+    desk.page.set_input_files("#file", {"name": "notes.json", "mimeType": "application/json", "buffer": b"[1, 2]"})
+    note = desk.page.locator("#desk-note")
+    desk.expect(note).to_contain_text("Cannot open notes.json: it holds no strokes.")
+    desk.expect(desk.page.locator("#clear")).to_be_disabled()
+
+
+def test_the_drawing_is_there_at_the_next_visit(desk: Any) -> None:
+    desk.search()
+    before = desk.strokes()
+    desk.page.reload()
+    desk.expect(desk.page.locator(".card").first).to_be_visible()
+    assert desk.strokes() == before

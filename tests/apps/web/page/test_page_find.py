@@ -1,0 +1,207 @@
+"""Finding at the page: cut-off, filters, order, more photos, more like one, names; and what may go wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.request
+from typing import Any
+
+LINE = [(0.1, 0.5), (0.9, 0.5)]
+ALL, PER_KIND, AT_ONCE = 36, 12, 30
+
+
+def test_a_drawing_finds_photos_best_first(desk: Any) -> None:
+    answer = desk.answer(desk.draw)
+    desk.rest()
+    assert desk.cards() == [hit["id"] for hit in answer["hits"]]
+    assert len(desk.cards()) == AT_ONCE
+    assert desk.scores() == sorted(desk.scores(), reverse=True)
+    desk.expect(desk.page.locator("#found-count")).to_have_text(f"{ALL} photos")
+
+
+def test_the_cut_off_leaves_out_what_scores_less(desk: Any) -> None:
+    desk.search()
+    scores = desk.scores()
+    middle = scores[len(scores) // 2]
+    answer = desk.answer(lambda: desk.slide("cutoff", middle))
+    desk.rest()
+    left = desk.scores()
+    assert 0 < len(left) < len(scores)
+    assert min(left) >= middle - 0.001
+    assert desk.cards() == [hit["id"] for hit in answer["hits"]]
+    desk.expect(desk.page.locator("#cutoff-value")).to_have_text(f"{middle:.3f}")
+    desk.slide("cutoff", 0)
+    desk.rest()
+    assert desk.scores() == scores
+
+
+def test_above_the_best_score_there_is_nothing_and_the_page_says_why(desk: Any) -> None:
+    desk.search()
+    desk.slide("cutoff", 1)  # the range ends at the best score, rounded up
+    desk.rest()
+    assert desk.scores() == []
+    notice = desk.page.locator("#notice")
+    desk.expect(notice).to_contain_text(re.compile(r"The best photo scores 0\.\d{3}, the cut-off is"))
+    notice.locator("button").click()
+    desk.rest()
+    assert len(desk.scores()) == AT_ONCE
+
+
+def test_folder_and_dates_filter(desk: Any) -> None:
+    page, expect = desk.page, desk.expect
+    desk.search()
+    page.click("#open-filters")
+    cups = page.locator("#folder option", has_text=re.compile("cup"))
+    answer = desk.answer(lambda: page.select_option("#folder", cups.get_attribute("value")))
+    assert {hit["folder"].split("/")[-1] for hit in answer["hits"]} == {"cup"}
+    desk.rest()
+    assert len(desk.cards()) == PER_KIND
+    expect(page.locator("#filter-count")).to_have_text("1")
+    page.click("#filters .link")
+    desk.rest()
+    expect(page.locator("#found-count")).to_have_text(f"{ALL} photos")
+    answer = desk.answer(lambda: page.fill("#after", "2022-06-03"))
+    answer = desk.answer(lambda: page.fill("#before", "2022-12-31"))
+    assert answer["total"] == PER_KIND - 2
+    assert all("2022-06-03" <= hit["date"][:10] <= "2022-12-31" for hit in answer["hits"])
+    page.fill("#after", "2023-01-01")
+    page.fill("#before", "2023-02-01")
+    expect(page.locator("#notice h3")).to_have_text("No photo meets the filters")
+    page.locator("#notice button").click()
+    expect(page.locator("#found-count")).to_have_text(f"{ALL} photos")
+    page.locator("#after").press("Escape")
+    expect(page.locator("#filters")).to_be_hidden()
+    expect(page.locator("#open-filters")).to_be_focused()
+
+
+def test_newest_first(desk: Any) -> None:
+    desk.search()
+    answer = desk.answer(lambda: desk.page.click("#sort-date"))
+    desk.rest()
+    dates = [hit["date"] for hit in answer["hits"]]
+    assert dates == sorted(dates, reverse=True)
+    assert dates[0].startswith("2024-06-12")
+    assert desk.cards() == [hit["id"] for hit in answer["hits"]]
+    desk.page.click("#sort-score")
+    desk.rest()
+    assert desk.scores() == sorted(desk.scores(), reverse=True)
+
+
+def test_scrolling_brings_more(desk: Any) -> None:
+    desk.search()
+    assert len(desk.cards()) == AT_ONCE
+    desk.page.locator("#more").scroll_into_view_if_needed()
+    desk.expect(desk.page.locator(".card")).to_have_count(ALL)
+    desk.expect(desk.page.locator("#more")).to_be_hidden()
+    assert len(set(desk.cards())) == ALL
+
+
+def test_more_like_one_of_them_and_back(desk: Any) -> None:
+    page, expect = desk.page, desk.expect
+    desk.search()
+    before = desk.cards()
+    page.locator(".card").nth(1).hover()
+    answer = desk.answer(lambda: page.locator(".card [data-act=similar]").nth(1).click())
+    desk.rest()
+    assert answer["total"] == ALL - 1
+    assert before[1] not in desk.cards()
+    expect(page.locator("#found-title")).to_have_text("Photos like")
+    page.click("#similar-chip")
+    desk.rest()
+    expect(page.locator("#similar-chip")).to_be_hidden()
+    assert desk.cards() == before
+
+
+def test_the_original_is_opened_beside_the_page(desk: Any) -> None:
+    desk.search()
+    link = desk.page.locator(".card a").first
+    with urllib.request.urlopen(str(link.evaluate("node => node.href"))) as original:
+        assert original.headers["Content-Type"] == "image/png"
+        assert original.read().startswith(b"\x89PNG")
+    desk.page.locator(".card").first.hover()
+    with desk.page.expect_popup() as opened:
+        link.click()
+    opened.value.wait_for_load_state()
+    assert opened.value.evaluate("document.images[0].naturalWidth") == 96
+
+
+def test_only_the_last_sketch_counts(desk: Any, server: Any) -> None:
+    asked = []
+    desk.page.on("request", lambda request: asked.append(request.url) if "/search?" in request.url else None)
+    with server.held(), desk.page.expect_event("requestfailed", lambda request: "/search?" in request.url):
+        with desk.page.expect_request(re.compile(r"/search\?")):
+            desk.draw([(0.13, 0.11), (0.83, 0.37)])  # of no other test: the server must not know it already
+        desk.draw(LINE)
+    desk.rest()
+    with urllib.request.urlopen(asked[-1]) as wanted:
+        assert desk.cards() == [hit["id"] for hit in json.load(wanted)["hits"]]
+
+
+def test_the_sketch_is_named(desk: Any) -> None:
+    page, expect = desk.page, desk.expect
+    page.locator(".example").first.click()
+    expect(page.locator("#guesses li").first).to_contain_text("lighthouse")
+    shares = [int(text.strip("<% ")) for text in page.locator(".guess-share").all_inner_texts()]
+    assert shares == sorted(shares, reverse=True)
+    page.click("#own-labels")
+    page.fill("#labels", "house, tower")
+    page.keyboard.press("Enter")
+    expect(page.locator("#guesses li")).to_have_count(2)
+    assert sorted(page.locator(".guess-name").all_inner_texts()) == ["house", "tower"]
+    page.fill("#labels", "")
+    page.keyboard.press("Enter")
+    expect(page.locator("#guesses li").first).to_contain_text("lighthouse")
+    page.keyboard.press("Escape")
+    expect(page.locator("#labels-form")).to_be_hidden()
+    expect(page.locator("#own-labels")).to_be_focused()
+
+
+def test_a_sketch_that_the_server_has_forgotten_is_sent_again(desk: Any, server: Any) -> None:
+    desk.search()
+    best = desk.cards()
+    server.service.sketches.sketches.clear()
+    with desk.page.expect_response(lambda each: each.url.endswith("/sketches") and each.status == 201):
+        answer = desk.answer(lambda: desk.page.click("#sort-date"))
+    desk.rest()
+    assert desk.cards() == [hit["id"] for hit in answer["hits"]]
+    desk.page.click("#sort-score")
+    desk.rest()
+    assert desk.cards() == best
+    desk.expect(desk.page.locator("#notice")).to_be_hidden()
+
+
+def test_the_server_goes_while_one_draws_and_comes_back(desk: Any, server: Any) -> None:
+    page, expect = desk.page, desk.expect
+    desk.search()
+    server.stop()
+    try:
+        desk.draw(LINE)
+        expect(page.locator("#notice h3")).to_have_text("The server does not answer")
+        expect(page.locator("#notice p")).to_contain_text("sketchfusion serve")
+        expect(page.locator("#guesses .empty")).to_be_visible()
+        desk.draw([(0.5, 0.1), (0.5, 0.9)])
+    finally:
+        server.start()
+    expect(page.locator(".card")).to_have_count(AT_ONCE)
+    expect(page.locator("#notice")).to_be_hidden()
+    assert len(desk.strokes()) == 3
+
+
+def test_a_page_opened_before_the_server_answers_waits_for_it(desk: Any, server: Any) -> None:
+    desk.page.route("**/api/v1/**", lambda route: route.abort())
+    desk.page.reload()
+    desk.expect(desk.page.locator("#notice h3")).to_have_text("The server does not answer")
+    desk.page.unroute("**/api/v1/**")
+    desk.expect(desk.page.locator("#notice h3")).to_have_text("Your photos appear here while you draw")
+
+
+def test_a_failure_says_what_the_server_says(desk: Any) -> None:
+    answer = {"error": {"code": "gallery", "message": "the gallery is gone; index it again"}}
+    desk.page.route(re.compile(r"/search\?"), lambda route: route.fulfill(status=409, json=answer))
+    desk.draw()
+    notice = desk.page.locator("#notice")
+    desk.expect(notice).to_contain_text("the gallery is gone; index it again")
+    desk.page.unroute(re.compile(r"/search\?"))
+    notice.locator("button", has_text="Try again").click()
+    desk.expect(desk.page.locator(".card").first).to_be_visible()
