@@ -148,7 +148,7 @@ class Gallery:
             self.record.check(describer, self.folder)
             states = self.store.states()
             found = self.scan(photos or known_roots(self.record, states, allow_empty=options.allow_empty), states,
-                              allow_empty=options.allow_empty)
+                              options)
             gone = vanished(found, states, allow_empty=options.allow_empty)
             self.remember_roots(found.roots)
             self.remove_stores()
@@ -171,11 +171,11 @@ class Gallery:
                               "`sketchfusion index --rebuild`")
         return dense_rank
 
-    def scan(self, photos: Sequence[str | os.PathLike[str]], states: dict[str, FileState], *,
-             allow_empty: bool) -> Scan:
+    def scan(self, photos: Sequence[str | os.PathLike[str]], states: dict[str, FileState],
+             options: UpdateOptions) -> Scan:
         """What is under these roots; see ``split_roots`` for those that are missing."""
-        roots, missing = split_roots(photos, self.record, states, allow_empty=allow_empty)
-        found = scan(roots, leave_out=[str(self.folder)]) if roots else Scan([])
+        roots, missing = split_roots(photos, self.record, states, allow_empty=options.allow_empty)
+        found = scan(roots, leave_out=[str(self.folder)], within=options.within) if roots else Scan([])
         found.missing = missing
         return found
 
@@ -190,7 +190,7 @@ class Gallery:
         """Describe everything into a new store, then let it take the place of the present one."""
         states, notes = self.rebuildable()
         known = known_roots(self.record, states, allow_empty=options.allow_empty)
-        found = self.scan([*photos, *known], states, allow_empty=options.allow_empty)
+        found = self.scan([*photos, *known], states, options)
         lost = [folder for folder in found.unlisted if any(is_under(path, folder) for path in states)]
         if lost and not options.allow_empty:
             raise GalleryError(f"{lost[0]} has photos in the gallery but cannot be listed now; nothing was changed. "

@@ -7,7 +7,7 @@ import io
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from PIL import Image
 from sketchfusion.canvas import Canvas
 from sketchfusion.errors import ImageError
 from sketchfusion.images import date_taken, decode, open_image, upright_size
-from sketchfusion.index.scan import FoundFile
+from sketchfusion.index.scan import OUTSIDE, FoundFile, lies_within
 
 THUMBNAIL_SIDE = 160
 Place = Callable[[Image.Image, tuple[int, int]], Canvas]
@@ -69,15 +69,19 @@ class PhotoReader:
         canvas_size: side of the canvas in pixels.
         place: puts an upright RGB photo on its canvas, given the (height, width) of its original.
         known: hashes whose descriptor need not be computed; may grow while reading goes on.
+        within: see ``scan``; looked at once more, before and after a file is read.
     """
 
-    def __init__(self, canvas_size: int, place: Place, known: Container[str]) -> None:
-        self.canvas_size, self.place, self.known = canvas_size, place, known
+    def __init__(self, canvas_size: int, place: Place, known: Container[str],
+                 within: Sequence[str] | None = None) -> None:
+        self.canvas_size, self.place, self.known, self.within = canvas_size, place, known, within
         self.one_large = threading.Lock()
 
     def read(self, file: FoundFile, *, always: bool = False) -> Reading | Unreadable:
         """Read one file; never raises. With ``always`` a canvas is made even if the content is known."""
         try:
+            if not lies_within(file.path, self.within):
+                return Unreadable(file, OUTSIDE, damaged=False)
             content = hash_file(file.path)
             if file.size == 0:
                 return Unreadable(file, "the file is empty", damaged=True)
@@ -86,6 +90,8 @@ class PhotoReader:
             state = Path(file.path).stat()
             if (state.st_size, state.st_mtime_ns) != (file.size, file.mtime_ns):
                 return Unreadable(file, "the file changed while it was read; index again", damaged=False)
+            if not lies_within(file.path, self.within):
+                return Unreadable(file, OUTSIDE, damaged=False)
             return reading
         except ImageError as error:
             return Unreadable(file, str(error).replace(file.path, "the file"), damaged=True)

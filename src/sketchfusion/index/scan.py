@@ -15,6 +15,8 @@ from sketchfusion.images import SUFFIXES
 SYSTEM_FOLDERS = frozenset(("@eadir", "#recycle", "#snapshot", "$recycle.bin", "system volume information",
                             "__macosx", "node_modules", "lost+found", "__pycache__"))
 
+OUTSIDE = "it is, or lies behind, a link that leads out of the folders that may be indexed"
+
 
 @dataclass(frozen=True)
 class FoundFile:
@@ -52,6 +54,7 @@ class Scan:
         unlisted: folders whose content is not known, so that nothing under them counts as gone.
         missing: what was indexed before, is not there, and counts as emptied.
         not_pictures: suffix -> number of files that have another suffix than a picture's.
+        within: folders, all links followed, in which everything must really lie; None: anywhere.
     """
 
     roots: list[str]
@@ -60,6 +63,12 @@ class Scan:
     unlisted: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     not_pictures: Counter[str] = field(default_factory=Counter)
+    within: tuple[str, ...] | None = None
+
+    def leave_out(self, path: str) -> None:
+        """List what lies elsewhere; what the gallery has of it stays as it is."""
+        self.failures.append(Failure(printable(path), OUTSIDE))
+        self.unlisted.append(path)
 
 
 def absolute(path: str | os.PathLike[str]) -> str:
@@ -70,6 +79,17 @@ def absolute(path: str | os.PathLike[str]) -> str:
 def is_under(path: str, folder: str) -> bool:
     """Whether the path is the folder or lies below it."""
     return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
+
+
+def lies_within(path: str, within: Sequence[str] | None) -> bool:
+    """Whether a path, all links followed, leads to or into one of these folders; None stands for anywhere."""
+    if within is None:
+        return True
+    try:
+        real = os.path.realpath(path, strict=True)
+    except OSError:
+        return False
+    return any(is_under(real, folder) for folder in within)
 
 
 def is_reached(folder: str, root: str) -> bool:
@@ -132,7 +152,8 @@ def check_roots(roots: Iterable[str | os.PathLike[str]]) -> list[str]:
     return checked
 
 
-def scan(roots: Sequence[str | os.PathLike[str]], *, leave_out: Sequence[str] = ()) -> Scan:
+def scan(roots: Sequence[str | os.PathLike[str]], *, leave_out: Sequence[str] = (),
+         within: tuple[str, ...] | None = None) -> Scan:
     """All files under the roots that are named like pictures.
 
     Hidden and system folders and hidden files are left out, unless they are a root themselves. Folders behind
@@ -141,15 +162,18 @@ def scan(roots: Sequence[str | os.PathLike[str]], *, leave_out: Sequence[str] = 
     Args:
         roots: files or folders.
         leave_out: folders that are not entered by whatever path, such as the gallery's own.
+        within: folders, all links followed; links that lead elsewhere are not followed, and listed. None: anywhere.
     Raises:
         GalleryError: a root does not exist.
     """
-    found = Scan(check_roots(roots))
+    found = Scan(check_roots(roots), within=within)
     paths: set[str] = set()
     visited = {identity(folder) for folder in leave_out if Path(folder).is_dir()}
     links: list[tuple[str, str]] = []
     for root in found.roots:
-        if Path(root).is_dir():
+        if not lies_within(root, within):
+            found.leave_out(root)
+        elif Path(root).is_dir():
             collect(walk(root, found, visited, links), root, found, paths)
         else:
             collect([root], root, found, paths)
@@ -193,9 +217,12 @@ def walk(top: str, found: Scan, visited: set[tuple[int, int]], links: list[tuple
                 found.failures.append(Failure(printable(entry.path), f"cannot be looked at: {error.strerror}"))
                 found.unlisted.append(entry.path)
                 continue
-            if not is_folder:
+            taken = not is_left_out(entry.name) if is_folder else Path(entry.name).suffix.lower() in SUFFIXES
+            if is_link and taken and not lies_within(entry.path, found.within):
+                found.leave_out(entry.path)
+            elif not is_folder:
                 yield entry.path
-            elif not is_left_out(entry.name):
+            elif taken:
                 if is_link:
                     links.append((root or top, entry.path))
                 else:

@@ -32,12 +32,15 @@ class UpdateOptions:
         batch_size: photos per pass of the model.
         workers: threads that read and decode; None for one per core, at most 8.
         allow_empty: accept that a folder which had photos has none left.
+        within: folders, all links followed, in which photos must really lie; others are left out and listed. None:
+            anywhere.
         commit_rows, commit_seconds: what is done is saved after so many photos or so much time; a kill loses no more.
     """
 
     batch_size: int = 16
     workers: int | None = None
     allow_empty: bool = False
+    within: tuple[str, ...] | None = None
     commit_rows: int = 1024
     commit_seconds: float = 10.0
 
@@ -113,7 +116,7 @@ class Update:
         self.states = store.states()
         self.sources = {state.hash: path for path, state in self.states.items()}  # content -> a path that has it
         self.reader = PhotoReader(describer.canvas_size, lambda photo, size: describer.place(photo, "photo", size),
-                                  self.sources)
+                                  self.sources, options.within)
         self.waiting: dict[str, list[Reading]] = {}  # content -> photos of it, the first with the canvas to describe
         self.rows: list[Photo] = []  # described, to be committed
         self.fresh: dict[str, Photo] = {}  # the same by content

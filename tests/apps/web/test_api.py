@@ -1,80 +1,29 @@
-"""The API of the page: every endpoint once, what it refuses, and that no request makes it fail."""
+"""The API of the page: every endpoint once, and what it refuses."""
 
 from __future__ import annotations
 
 import base64
 import io
-import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from fastapi.testclient import TestClient
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
-from sketchfusion.apps.web.app import create_app
-from sketchfusion.apps.web.coco import bounding_box, run_lengths
-from sketchfusion.apps.web.settings import API, Limits, Settings
+from sketchfusion.apps.web.coco import run_lengths
+from sketchfusion.apps.web.settings import API, Limits
 from sketchfusion.apps.web.sketches import read_body
-from sketchfusion.errors import ConfigError
 from sketchfusion.fusion.extractor import SketchFusion
-from sketchfusion.index.gallery import Gallery
-from sketchfusion.index.store import path_id
-
-STROKES = {"width": 120, "height": 90, "strokes": [{"width": 4, "points": [[20, 70], [60, 20], [100, 70, 0.5]]}]}
-BASE = "http://127.0.0.1"
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, pictures: list[Image.Image], tiny_model: SketchFusion) -> Path:
-    top = tmp_path_factory.mktemp("served")
-    (top / "photos" / "album").mkdir(parents=True)
-    for index, picture in enumerate(pictures):
-        picture.save(top / "photos" / ("album" if index > 4 else "") / f"photo{index}.png")
-    (top / "secret").mkdir()
-    (top / "photos" / "link").symlink_to(top / "secret")
-    Gallery.create(top / "gallery", tiny_model).update([top / "photos"], tiny_model)
-    return top
-
-
-@pytest.fixture(scope="module")
-def client(place: Path, tiny_model: SketchFusion) -> Iterator[TestClient]:
-    chosen = Settings(galleries=(place / "gallery",), home=place / "home", photos=place / "photos")
-    app = create_app(chosen, load=lambda model, overrides: tiny_model)
-    app.state.service.warm()
-    with TestClient(app, base_url=BASE) as opened:
-        yield opened
-
-
-@pytest.fixture
-def sketch(client: TestClient) -> str:
-    answer = client.post(f"{API}/sketches", json=STROKES)
-    assert answer.status_code == 201
-    return str(answer.json()["id"])
-
-
-@pytest.fixture
-def gallery(place: Path) -> str:
-    return f"{API}/galleries/{path_id(str(place / 'gallery'))}"
 
 
 def found(client: TestClient, gallery: str, sketch: str, **query: Any) -> dict[str, Any]:
     answer = client.get(f"{gallery}/search", params={"sketch": sketch, **query})
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
-
-
-def finished(client: TestClient, job: str) -> dict[str, Any]:
-    for _ in range(300):
-        state = client.get(f"{API}/jobs/{job}").json()
-        if state["state"] not in ("queued", "running"):
-            return dict(state)
-        time.sleep(0.05)
-    raise AssertionError("the job does not end")
 
 
 def test_the_page_and_the_facts(client: TestClient) -> None:
@@ -95,8 +44,8 @@ def test_pages_of_results_hold_each_photo_once(client: TestClient, gallery: str,
     assert not found(client, gallery, sketch, min_score=1)["hits"]
 
 
-def test_the_same_sketch_has_the_same_id(client: TestClient, sketch: str) -> None:
-    assert client.post(f"{API}/sketches", json=STROKES).json()["id"] == sketch
+def test_the_same_sketch_has_the_same_id(client: TestClient, sketch: str, strokes: dict[str, Any]) -> None:
+    assert client.post(f"{API}/sketches", json=strokes).json()["id"] == sketch
     assert len(client.get(f"{API}/sketches/{sketch}/points", params={"count": 5}).json()["points"]) == 5
 
 
@@ -142,7 +91,7 @@ def test_a_photo_and_why_it_was_found(client: TestClient, gallery: str, sketch: 
     ("POST", "/sketches", {"json": {"width": 9, "height": 9, "strokes": []}}, 422, "unreadable_picture"),
     ("POST", "/sketches", {"json": {"width": 9}}, 422, "bad_strokes"),
     ("POST", "/sketches", {"content": bytes(21 * 2**20), "headers": {"Content-Type": "image/png"}}, 413, "too_large"),
-    ("POST", "/sketches", {"json": STROKES, "headers": {"Origin": "http://evil.example"}}, 403, "wrong_origin"),
+    ("POST", "/sketches", {"json": {}, "headers": {"Origin": "http://evil.example"}}, 403, "wrong_origin"),
     ("GET", "/health", {"headers": {"Host": "evil.example"}}, 400, "wrong_host"),
     ("DELETE", "/health", {}, 405, "method_not_allowed"),
 ])
@@ -153,7 +102,8 @@ def test_what_is_refused(client: TestClient, method: str, path: str, options: di
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_a_gallery_is_made_and_updated(client: TestClient) -> None:
+def test_a_gallery_is_made_and_updated(client: TestClient,
+                                       finished: Callable[[TestClient, str], dict[str, Any]]) -> None:
     started = client.post(f"{API}/galleries", json={"name": "new", "folder": "album"}).json()
     assert finished(client, started["job"])["summary"]["photos"] == 2
     again = client.post(f"{API}/galleries/{started['gallery']}/update").json()
@@ -163,50 +113,64 @@ def test_a_gallery_is_made_and_updated(client: TestClient) -> None:
     assert taken.json()["error"]["code"] == "name_taken"
 
 
-def test_a_token_is_asked_for(place: Path, tiny_model: SketchFusion) -> None:
-    token = "abcdefgh12345678"
-    app = create_app(Settings(home=place / "home", host="0.0.0.0", token=token), load=lambda *_: tiny_model)
-    with TestClient(app, base_url=BASE) as client:
-        assert client.get(f"{API}/health").status_code == 401
-        assert client.get(f"{API}/health", headers={"Authorization": f"Bearer {token}"}).status_code == 200
-        assert client.get("/", params={"token": token}).status_code == 200  # leaves the cookie
-        assert client.get(f"{API}/health").status_code == 200
-    with pytest.raises(ConfigError, match="token is needed"):
-        Settings(host="0.0.0.0")
+def test_sketches_are_bounded(open_client: Callable[..., TestClient], place: Path, tmp_path: Path,
+                              strokes: dict[str, Any]) -> None:
+    client = open_client(place, home=tmp_path, limits=Limits(sketches=2))
+    ids = [client.post(f"{API}/sketches", json={**strokes, "width": 120 + step}).json()["id"] for step in range(3)]
+    assert [client.get(f"{API}/sketches/{each}/points").status_code for each in ids] == [404, 200, 200]
 
 
-def test_sketches_are_bounded(place: Path, tiny_model: SketchFusion) -> None:
-    app = create_app(Settings(home=place / "home", limits=Limits(sketches=2)), load=lambda *_: tiny_model)
-    with TestClient(app, base_url=BASE) as client:
-        ids = [client.post(f"{API}/sketches", json={**STROKES, "width": 120 + step}).json()["id"] for step in range(3)]
-        answers = [client.get(f"{API}/sketches/{each}/points").status_code for each in ids]
-    assert answers == [404, 200, 200]
+def test_classes_of_a_model_without_a_head(client: TestClient, sketch: str) -> None:
+    answer = client.get(f"{API}/sketches/{sketch}/classes")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid")
+    assert "no recognition head" in answer.json()["error"]["message"]
 
 
-@given(data=st.binary(max_size=300), kind=st.sampled_from(["application/json", "image/png", "image/svg+xml"]))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_no_body_makes_it_fail(client: TestClient, data: bytes, kind: str) -> None:
-    assert client.post(f"{API}/sketches", content=data, headers={"Content-Type": kind}).status_code < 500
+def test_classes_of_a_model_with_a_head(open_client: Callable[..., TestClient], place: Path, tmp_path: Path,
+                                        make_tiny: Callable[..., SketchFusion], strokes: dict[str, Any]) -> None:
+    model = make_tiny()
+    model.learn_anew(0, ["fish", "cup", "key"])
+    model.eval()
+    client = open_client(place, home=tmp_path, load=lambda *_: model)
+    sketch = client.post(f"{API}/sketches", json=strokes).json()["id"]
+    guesses = client.get(f"{API}/sketches/{sketch}/classes").json()["guesses"]
+    assert {each["name"] for each in guesses} == {"fish", "cup", "key"}
+    assert sum(each["probability"] for each in guesses) == pytest.approx(1, abs=1e-5)
+    assert guesses == sorted(guesses, key=lambda each: -each["probability"])
+    assert client.get(f"{API}/sketches/{sketch}/classes?top=1").json()["guesses"] == guesses[:1]
 
 
-@given(gid=st.text(max_size=20), pid=st.text(max_size=20), part=st.sampled_from(["", "/region", "/mask", "/points"]),
-       query=st.dictionaries(st.sampled_from(["sketch", "count", "threshold", "format"]), st.text(max_size=10)))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_no_query_makes_it_fail(client: TestClient, gallery: str, gid: str, pid: str, part: str,
-                                query: dict[str, str]) -> None:
-    from urllib.parse import quote
+class Naming:
+    """A text tower to which only fish look like the sketch."""
 
-    for top in (gallery, f"{API}/galleries/{quote(gid, safe='')}"):
-        assert client.get(f"{top}/photos/{quote(pid, safe='')}{part}", params=query).status_code < 500
+    scale = 2.0
+
+    def image_vectors(self, images_01: torch.Tensor) -> torch.Tensor:
+        return torch.tensor([[1.0, 0.0]]).expand(len(images_01), 2)
+
+    def text_vectors(self, sentences: list[str]) -> torch.Tensor:
+        return torch.tensor([[1.0, 0.0] if "fish" in sentence else [0.0, 1.0] for sentence in sentences])
 
 
-@given(st.integers(1, 6), st.integers(1, 6), st.randoms(use_true_random=False))
-def test_run_lengths_spell_the_mask(height: int, width: int, dice: Any) -> None:
-    mask = np.array([[dice.random() < 0.5 for _ in range(width)] for _ in range(height)])
-    spelt = [bool(index % 2) for index, length in enumerate(run_lengths(mask)) for _ in range(length)]
-    assert spelt == [mask[row, column] for column in range(width) for row in range(height)]
-    left, top, wide, high = bounding_box(mask)
-    assert mask[top:top + high, left:left + wide].sum() == mask.sum()
+def test_classes_by_names_of_ones_own(client: TestClient, sketch: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sketchfusion.backbones.zero_shot.load_naming_model", lambda *_, **__: Naming())
+    address = f"{API}/sketches/{sketch}/classes"
+    guesses = client.get(address, params={"labels": "cup, fish ,key"}).json()["guesses"]
+    share = float(np.exp(2) / (np.exp(2) + 2))
+    assert [each["name"] for each in guesses] == ["fish", "cup", "key"]
+    assert guesses[0]["probability"] == pytest.approx(share, abs=1e-5)
+    for labels, message in (("", "no empty one"), ("cup,,key", "no empty one"), ("cup,Cup", "must differ"),
+                            (",".join(map(str, range(101))), "at most 100 names"), ("a" * 61, "at most 100 names")):
+        answer = client.get(address, params={"labels": labels})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid")
+        assert message in answer.json()["error"]["message"]
+
+
+def test_names_need_a_text_tower(client: TestClient, sketch: str) -> None:
+    client.app.state.service.models.loaded.popitem()[1].naming = None  # type: ignore[attr-defined]
+    client.app.state.service.warm()  # type: ignore[attr-defined]
+    answer = client.get(f"{API}/sketches/{sketch}/classes", params={"labels": "cup,key"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "no_weights")
 
 
 def test_strokes_keep_their_own_pixels() -> None:

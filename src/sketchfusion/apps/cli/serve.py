@@ -8,13 +8,17 @@ import socket
 import sys
 import threading
 import webbrowser
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sketchfusion.apps.cli import common
 from sketchfusion.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sketchfusion.apps.web.models import Loaded
 
 GRACE_S = 10  # for requests that run when the server is stopped
 
@@ -63,6 +67,8 @@ def listening(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise ConfigError(f"cannot listen at {host}, port {port}: {error.strerror or error}; choose another --port "
                           "(0 takes any that is free) or --host") from None
+    except UnicodeError:
+        raise ConfigError(f"{host!r} cannot be the name of a host; give an address such as 127.0.0.1") from None
 
 
 def run(settings: object, listener: socket.socket, *, show: bool) -> None:
@@ -80,6 +86,9 @@ def run(settings: object, listener: socket.socket, *, show: bool) -> None:
     except BaseException:
         app.state.service.close()
         raise
+    for gallery in made_by_others(settings.galleries, app.state.service.models.loaded):
+        common.note(f"Note: the model that made {gallery} is another one now, so it cannot be searched. Describe its "
+                    "photos anew with `sketchfusion index --rebuild`.")
     address = address_of(settings.host, listener.getsockname()[1])
     whole = address + (f"?token={settings.token}" if settings.token else "")
     typer.echo(f"SketchFusion ({loaded.model.name}) at {whole}")
@@ -95,7 +104,16 @@ def run(settings: object, listener: socket.socket, *, show: bool) -> None:
     common.note("Stopped.")
 
 
+def made_by_others(galleries: Sequence[Path], models: Mapping[tuple[str, tuple[str, ...]], Loaded]) -> list[Path]:
+    """Galleries whose model is loaded, and is another one now than the one that made them."""
+    from sketchfusion.index.gallery import Gallery
+
+    records = [(folder, Gallery.open(folder).record) for folder in galleries]
+    return [folder for folder, record in records if (found := models.get((record.model, record.overrides)))
+            and found.fingerprint != record.fingerprint]
+
+
 def address_of(host: str, port: int) -> str:
     """What to type into a browser."""
-    name = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, f"[{host}]" if ":" in host else host)
+    name = {"0.0.0.0": "localhost", "::": "localhost", "": "localhost"}.get(host, f"[{host}]" if ":" in host else host)
     return f"http://{name}:{port}/"

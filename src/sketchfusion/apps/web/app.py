@@ -15,6 +15,7 @@ from starlette.types import Scope
 from sketchfusion import __version__
 from sketchfusion.apps.web.bodies import BodyLimit
 from sketchfusion.apps.web.errors import add_handlers
+from sketchfusion.apps.web.leaving import Leaving
 from sketchfusion.apps.web.metrics import Measured
 from sketchfusion.apps.web.models import Load
 from sketchfusion.apps.web.routes import about, galleries, photos, search, sketches, why
@@ -26,9 +27,11 @@ from sketchfusion.fusion.extractor import SketchFusion
 
 STATIC = Path(__file__).parent / "static"
 CHECK_BACK = {"Cache-Control": "no-cache"}  # asked about each time, so that an upgrade shows at once
-ERRORS = {code: {"model": ErrorBody, "description": text} for code, text in {
-    "4XX": "The request cannot be answered; the message says why and what to do.",
-    "5XX": "Busy, too slow or being stopped; the message says so, try again."}.items()}
+RETRY = {"Retry-After": {"description": "Seconds after which to try again.", "schema": {"type": "integer"}}}
+ERRORS = {
+    "4XX": {"model": ErrorBody, "description": "The request cannot be answered; the message says why and what to do."},
+    "503": {"model": ErrorBody, "headers": RETRY, "description": "Busy or being stopped; try again later."},
+    "504": {"model": ErrorBody, "headers": RETRY, "description": "It took too long; try again, or ask for less."}}
 
 
 class StaticFolder(StaticFiles):
@@ -69,6 +72,7 @@ def create_app(settings: Settings, *, load: Load | None = None) -> FastAPI:
         return FileResponse(STATIC / "index.html", headers=CHECK_BACK)
 
     app.mount("/static", StaticFolder(directory=STATIC))
+    app.add_middleware(Leaving)
     app.add_middleware(BodyLimit, limits=settings.limits)
     app.add_middleware(Measured, metrics=service.metrics)
     app.add_middleware(Guard, settings=settings)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sketchfusion.apps.web.errors import ApiError
+from sketchfusion.apps.web.errors import ApiError, printable
 from sketchfusion.apps.web.settings import MIB, Limits
 
 
@@ -21,8 +22,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        told = Headers(scope=scope).get("content-length", "0")
-        if told.isdigit() and int(told) > self.limits.body_bytes:
+        if told_length(Headers(scope=scope)) > self.limits.body_bytes:
             raise too_large(self.limits)
         taken, complete = 0, False
 
@@ -42,6 +42,15 @@ class BodyLimit:
             return message
 
         await self.app(scope, receive_some, send)
+
+
+def told_length(headers: Headers) -> float:
+    """Bytes that the client says it sends; 0 where it does not say. Raises ApiError 400: that is no number."""
+    told = headers.get("content-length", "0").strip()
+    if not (told.isascii() and told.isdigit()):
+        raise ApiError(400, "bad_request", f"Content-Length must be a number of bytes, got {printable(told)[:40]!r}",
+                       {"Connection": "close"})
+    return int(told) if len(told) < 20 else math.inf
 
 
 def too_large(limits: Limits) -> ApiError:

@@ -79,7 +79,7 @@ def invalid(error: RequestValidationError) -> ApiError:
 
 def unforeseen(request: str, error: Exception) -> ApiError:
     """500, for what must not happen; the terminal gets the traceback, the client does not."""
-    log.error("%s failed", request, exc_info=error)
+    log.error("%s failed", ascii(request), exc_info=error)
     return ApiError(500, "unforeseen", UNFORESEEN)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,11 +91,22 @@ class Galleries:
 
 def find_photo(gallery: Gallery, photo_id: str) -> Photo:
     """The row of a photo. Raises ApiError 404: the gallery has none of that id."""
-    photo = gallery.store.get_by_id([photo_id]).get(photo_id) if PHOTO_ID.fullmatch(photo_id) else None
+    photo = find_photos(gallery, [photo_id])[0]
     if photo is None:
-        raise ApiError(404, "unknown_photo", f"the gallery has no photo {printable(photo_id)[:40]!r}; it may have left "
-                       "it, search again")
+        raise unknown_photo(photo_id)
     return photo
+
+
+def find_photos(gallery: Gallery, ids: Sequence[str]) -> list[Photo | None]:
+    """The rows of photos, read at once; None where the gallery has none of that id."""
+    known = gallery.store.get_by_id([photo_id for photo_id in set(ids) if PHOTO_ID.fullmatch(photo_id)])
+    return [known.get(photo_id) for photo_id in ids]
+
+
+def unknown_photo(photo_id: str) -> ApiError:
+    """404."""
+    return ApiError(404, "unknown_photo", f"the gallery has no photo {printable(photo_id)[:40]!r}; it may have left "
+                    "it, search again")
 
 
 def folder_path(gallery: Gallery, folder_id: str | None) -> str | None:

@@ -68,7 +68,9 @@ class Job:
 
     def told(self, text: str) -> str:
         """A message with files named as ``name_of`` names them."""
-        return printable(text.replace(f"{self.root}/", ""))
+        if self.root.parent != self.root:  # not the root of the disk, which is in every path
+            text = text.replace(f"{self.root}/", "").replace(str(self.root), "the folder of photos")
+        return printable(text)
 
 
 Work = Callable[[Job, OnProgress], Summary]

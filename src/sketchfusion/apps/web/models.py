@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from sketchfusion.apps.web.admission import ModelThread, in_time
+from sketchfusion.apps.web.admission import ModelThread
 from sketchfusion.apps.web.errors import ApiError
-from sketchfusion.apps.web.settings import Limits
 from sketchfusion.apps.web.sketches import Described, Sketch
 from sketchfusion.canvas import Canvas
 from sketchfusion.fusion.extractor import SketchFusion
@@ -59,11 +58,10 @@ class Models:
     Args:
         load: ``load(model, overrides)`` gives a model; raises the library's errors.
         thread: where models run and are loaded.
-        limits: of the wait.
     """
 
-    def __init__(self, load: Load, thread: ModelThread, limits: Limits) -> None:
-        self.load, self.thread, self.limits = load, thread, limits
+    def __init__(self, load: Load, thread: ModelThread) -> None:
+        self.load, self.thread = load, thread
         self.loaded: OrderedDict[tuple[str, tuple[str, ...]], Loaded] = OrderedDict()
 
     def ready(self, model: str, overrides: Sequence[str]) -> Loaded:
@@ -103,13 +101,13 @@ class Models:
         return next(reversed(self.loaded.values()))
 
     async def describe(self, sketch: Sketch, loaded: Loaded) -> Described:
-        """What the model makes of the sketch: worked out once, however many ask. Raises ApiError: see ``in_time``."""
+        """What the model makes of the sketch: worked out once, however many ask. Raises ApiError: see ``Together``."""
         future = sketch.described.get(loaded.fingerprint)
         if future is None or future.cancelled() or (future.done() and future.exception() is not None):
             future = self.thread.submit(lambda sketches: describe_sketches(loaded.model, sketches), sketch,
                                         ("describe", loaded.fingerprint))
             sketch.described[loaded.fingerprint] = future
-        return await in_time(future, self.limits.request_seconds)
+        return await self.thread.result(future)
 
     async def names(self, described: Described, loaded: Loaded, labels: Sequence[str] | None, top: int) -> list[Guess]:
         """What the sketch shows: classes of the model's head, or names of one's own.

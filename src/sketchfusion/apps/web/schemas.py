@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from sketchfusion.apps.web.jobs import Job, State
 
-XY = tuple[float, float]
 Finite = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
+PAIR = {"type": "array", "minItems": 2, "maxItems": 2}  # of numbers; more tools read this than prefixItems
+XY = Annotated[tuple[float, float], WithJsonSchema({**PAIR, "items": {"type": "number"}})]
+FiniteXY = Annotated[tuple[Finite, Finite], WithJsonSchema(
+    {**PAIR, "items": {"type": "number", "minimum": -1e6, "maximum": 1e6}})]
 
 
 class ErrorText(BaseModel):
@@ -241,7 +244,7 @@ class PointsIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     sketch: Annotated[str, Field(max_length=100)]
-    points: list[tuple[Finite, Finite]] | None = None
+    points: list[FiniteXY] | None = None
     count: Annotated[int, Field(ge=1, le=256)] = 12
 
 

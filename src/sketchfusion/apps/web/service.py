@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, Request
 
-from sketchfusion.apps.web.admission import Lane, ModelThread
+from sketchfusion.apps.web.admission import Lane, ModelThread, Together
 from sketchfusion.apps.web.errors import ApiError
-from sketchfusion.apps.web.folders import locate
-from sketchfusion.apps.web.galleries import Galleries
+from sketchfusion.apps.web.folders import locate, real_roots
+from sketchfusion.apps.web.galleries import Galleries, find_photos, unknown_photo
 from sketchfusion.apps.web.jobs import Job, Jobs
 from sketchfusion.apps.web.metrics import Metrics
 from sketchfusion.apps.web.models import Load, Loaded, Models, PatientDescriber
@@ -21,8 +22,11 @@ from sketchfusion.apps.web.why import PhotoMaps
 from sketchfusion.config import DEFAULT_PRESET
 from sketchfusion.errors import SketchFusionError
 from sketchfusion.index.gallery import Gallery
-from sketchfusion.index.store import path_id
-from sketchfusion.index.update import OnProgress, Summary
+from sketchfusion.index.store import Photo, path_id
+from sketchfusion.index.update import OnProgress, Summary, UpdateOptions
+
+CONNECTIONS = 6  # that a browser opens to one server
+PHOTOS_TOGETHER = 200  # rows that are read at once
 
 
 class Service:
@@ -38,16 +42,20 @@ class Service:
         self.settings, self.limits, self.metrics = settings, limits, Metrics()
         self.thread = ModelThread(limits, self.metrics.batches.observe)
         self.rows = Lane("the galleries", 2, limits)
+        self.photos = Together("photos", waiting=limits.waiting * CONNECTIONS, batch=PHOTOS_TOGETHER,
+                               seconds=limits.request_seconds)
         self.pictures = Lane("pictures", 2, limits)
         self.masks = Lane("masks", 1, limits)  # at full size each takes a lot of memory
-        self.models = Models(load, self.thread, limits)
+        self.models = Models(load, self.thread)
         self.maps = PhotoMaps(self.thread, limits)
         self.sketches = SketchStore(limits)
         self.galleries = Galleries(settings)
+        self.vouched = {folder: real_roots(folder) for folder in self.galleries.given}
         self.jobs = Jobs(limits)
         for name, lane in (("rows", self.rows), ("pictures", self.pictures), ("masks", self.masks)):
             self.metrics.waiting.labels(name).set_function(partial(getattr, lane, "pending"))
-        self.metrics.waiting.labels("model").set_function(lambda: len(self.thread.urgent) + len(self.thread.patient))
+        for name, thread in (("model", self.thread), ("photos", self.photos)):
+            self.metrics.waiting.labels(name).set_function(partial(getattr, thread, "pending"))
         self.metrics.sketches.set_function(lambda: len(self.sketches))
         self.metrics.sketch_bytes.set_function(lambda: self.sketches.num_bytes)
 
@@ -72,6 +80,21 @@ class Service:
         """See ``Galleries.get``."""
         return await self.rows.run(lambda: self.galleries.get(gallery_id))
 
+    async def photo(self, gallery_id: str, photo_id: str) -> Photo:
+        """The row of a photo; those asked for at the same time, as a page's thumbnails are, are read together.
+
+        Raises:
+            ApiError: 404, there is no such photo or gallery; 503, too many are asked for.
+            GalleryError: see ``Galleries.get``.
+        """
+        def read(ids: Sequence[str]) -> list[Photo | None]:
+            return find_photos(self.galleries.get(gallery_id), ids)
+
+        found = await self.photos.result(self.photos.submit(read, photo_id, gallery_id))
+        if found is None:
+            raise unknown_photo(photo_id)
+        return found
+
     def index(self, gallery_id: str, folder: str | None) -> Job:
         """Queue the update of a gallery. Raises ApiError: see ``locate`` and ``Jobs.add``."""
         place = None if folder is None else locate(self.settings.photos, folder)
@@ -86,6 +109,7 @@ class Service:
     def add_job(self, folder: Path, photos: Path | None, *, create: bool) -> Job:
         """Queue it."""
         root = self.settings.photos.resolve()
+        options = UpdateOptions(within=(str(root), *self.vouched.get(folder, ())))
 
         def work(job: Job, on_progress: OnProgress) -> Summary:
             model, overrides = self.first_model()
@@ -96,7 +120,8 @@ class Service:
                                         urgent=False).result()
             describer = cast(Any, PatientDescriber(loaded, self.thread, job.check))
             gallery = Gallery.create(folder, describer) if create else Gallery.open(folder)
-            return gallery.update([photos] if photos is not None else [], describer, on_progress=on_progress)
+            return gallery.update([photos] if photos is not None else [], describer, options=options,
+                                  on_progress=on_progress)
 
         return self.jobs.add(path_id(str(folder)), root, work)
 
@@ -105,6 +130,7 @@ class Service:
         for job in list(self.jobs.jobs.values()):
             job.stop.set()
         self.thread.close()
+        self.photos.close()
         self.jobs.close()
         for lane in (self.rows, self.pictures, self.masks):
             lane.close()

@@ -6,6 +6,7 @@ import hashlib
 import json
 import threading
 import time
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -31,6 +32,7 @@ PICTURES = ("image/png", "image/jpeg", "image/webp")
 DRAWINGS = ("image/svg+xml", "application/x-ndjson")
 TYPES = (*PICTURES, *DRAWINGS, STROKES)
 KEPT_SIDE = 1024  # a larger sketch is kept smaller; its points stay in its own pixels
+PACKING = 1  # zlib's fastest level
 INK_SIDE = 512  # at which ink is looked for
 LARGE_PIXELS = 20_000_000  # pictures above are decoded one at a time
 ONE_LARGE = threading.Lock()
@@ -64,28 +66,42 @@ class Sketch:
 
     Attributes:
         id: of its content; the same sketch has the same.
-        picture: RGB on white paper, no larger than ``KEPT_SIDE``.
+        packed: its pixels, compressed; of a drawing that is a fiftieth.
+        packed_size: (width, height) of these pixels, neither above ``KEPT_SIDE``.
         size: (height, width) as it was sent; its points are in these pixels.
         described: fingerprint of a model -> what it gives, maybe to come.
     """
 
     id: str
-    picture: Image.Image
+    packed: bytes
+    packed_size: tuple[int, int]
     size: tuple[int, int]
     described: dict[str, Future[Described]] = field(default_factory=dict)
     points: Tensor | None = None
+
+    @staticmethod
+    def of(picture: Image.Image, size: tuple[int, int]) -> Sketch:
+        """The sketch that shows this RGB picture, and was sent at this (height, width)."""
+        pixels = picture.tobytes()
+        content = hashlib.blake2b(repr((size, picture.size)).encode() + pixels, digest_size=12).hexdigest()
+        return Sketch(content, zlib.compress(pixels, PACKING), picture.size, size)
+
+    @property
+    def picture(self) -> Image.Image:
+        """RGB on white paper, unpacked anew each time."""
+        return Image.frombytes("RGB", self.packed_size, zlib.decompress(self.packed))
 
     @property
     def num_bytes(self) -> int:
         """In memory."""
         ready = [future.result() for future in list(self.described.values())
                  if future.done() and not future.cancelled() and future.exception() is None]
-        return self.picture.width * self.picture.height * 3 + sum(each.num_bytes for each in ready)
+        return len(self.packed) + sum(each.num_bytes for each in ready)
 
     def ink(self, count: int, most: int) -> Tensor:
         """(N, 2) points spread over the ink, in pixels of ``size``, N at most ``count``; see ``ink_points``."""
         if self.points is None:  # each point is chosen after all those before it, so fewer are the first of many
-            small = self.picture.copy()
+            small = self.picture
             small.thumbnail((INK_SIDE, INK_SIDE), Image.Resampling.LANCZOS)
             scale = Tensor([self.size[1] / small.width, self.size[0] / small.height])
             self.points = ink_points(small, most) * scale
@@ -111,8 +127,7 @@ def read_body(data: bytes, content_type: str, limits: Limits) -> Sketch:
         size = picture.height, picture.width
     if max(picture.size) > KEPT_SIDE:
         picture.thumbnail((KEPT_SIDE, KEPT_SIDE), Image.Resampling.LANCZOS)
-    content = hashlib.blake2b(repr((size, picture.size)).encode() + picture.tobytes(), digest_size=12).hexdigest()
-    return Sketch(content, picture, size)
+    return Sketch.of(picture, size)
 
 
 def read_picture(data: bytes) -> Image.Image:
@@ -166,12 +181,13 @@ class SketchStore:
 
     def get(self, sketch_id: str) -> Sketch:
         """The sketch of that id, whose time begins anew. Raises ApiError 404: it is not kept, or not any more."""
-        self.trim()
         known = self.sketches.get(sketch_id)
-        if known is None:
+        if known is None or known[1] < self.clock() - self.limits.sketch_seconds:
             raise ApiError(404, "unknown_sketch", f"there is no sketch {printable(sketch_id)[:40]!r} here, or not any "
                            "more; send it again with POST /api/v1/sketches")
-        return self.add(known[0])
+        self.sketches[sketch_id] = known[0], self.clock()
+        self.sketches.move_to_end(sketch_id)
+        return known[0]
 
     def trim(self) -> None:
         """Drop what is too old, too many or too large; the last one stays."""

@@ -6,16 +6,17 @@ import base64
 import io
 from collections import OrderedDict
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from sketchfusion.apps.web.admission import ModelThread, in_time
+from sketchfusion.apps.web.admission import ModelThread
 from sketchfusion.apps.web.errors import ApiError
 from sketchfusion.apps.web.models import Loaded
-from sketchfusion.apps.web.photos import check_file, read_photo
+from sketchfusion.apps.web.photos import decode_photo, read_photo
 from sketchfusion.apps.web.settings import Limits
 from sketchfusion.apps.web.sketches import Described, Sketch
 from sketchfusion.canvas import Canvas, blank_canvas
@@ -58,8 +59,8 @@ class PhotoMaps:
         self.thread, self.limits = thread, limits
         self.kept: OrderedDict[tuple[str, str, int, int], PhotoMap] = OrderedDict()
 
-    async def of(self, photo: Photo, loaded: Loaded) -> PhotoMap:
-        """The map of a photo.
+    async def of(self, photo: Photo, loaded: Loaded, root: Path) -> PhotoMap:
+        """The map of a photo; for ``root`` see ``photos.open_photo``.
 
         Raises:
             ApiError: 404, the gallery keeps no map and the file is gone; 503 or 504, see ``ModelThread``.
@@ -69,7 +70,7 @@ class PhotoMaps:
         key = loaded.fingerprint, photo.hash, photo.height, photo.width
         found = self.kept.get(key)
         if found is None:
-            found = stored_map(photo, loaded) if photo.dense else await self.computed(photo, loaded)
+            found = stored_map(photo, loaded) if photo.dense else await self.computed(photo, loaded, root)
             self.kept[key] = found
         self.kept.move_to_end(key)
         total = sum(each.features.nbytes for each in self.kept.values())
@@ -77,10 +78,10 @@ class PhotoMaps:
             total -= self.kept.popitem(last=False)[1].features.nbytes
         return found
 
-    async def computed(self, photo: Photo, loaded: Loaded) -> PhotoMap:
+    async def computed(self, photo: Photo, loaded: Loaded, root: Path) -> PhotoMap:
         """By the model, from the file."""
-        future = self.thread.submit(lambda items: [map_of_file(photo, loaded.model)], None)
-        return await in_time(future, self.limits.request_seconds)
+        future = self.thread.submit(lambda items: [map_of_file(photo, loaded.model, root)], None)
+        return await self.thread.result(future)
 
 
 def stored_map(photo: Photo, loaded: Loaded) -> PhotoMap:
@@ -90,10 +91,10 @@ def stored_map(photo: Photo, loaded: Loaded) -> PhotoMap:
 
 
 @torch.no_grad()
-def map_of_file(photo: Photo, model: SketchFusion) -> PhotoMap:
+def map_of_file(photo: Photo, model: SketchFusion, root: Path) -> PhotoMap:
     """By one pass of the model, decoded as indexing decodes it."""
-    check_file(photo)
-    canvas = model.read(photo.path, "photo")
+    picture = decode_photo(photo, root, model.canvas_size)
+    canvas = model.place(picture, "photo", (photo.height, photo.width))
     features = model.features_of(canvas).feature_map.float().cpu().clone()
     return PhotoMap(features, blank_canvas([(photo.height, photo.width)], canvas.side), "photo")
 
@@ -113,15 +114,15 @@ def region(described: Described, photo_map: PhotoMap, loaded: Loaded) -> Region:
 
 
 @torch.no_grad()
-def mask(described: Described, photo_map: PhotoMap, loaded: Loaded, photo: Photo, *, threshold: float | None,
-         refined: bool) -> Segmentation:
+def mask(described: Described, photo_map: PhotoMap, loaded: Loaded, photo: Photo, root: Path, *,
+         threshold: float | None, refined: bool) -> Segmentation:
     """What the sketch shows, at the size of the photo.
 
     Raises:
         ApiError: 404, the edges are to follow the photo's and its file is gone.
         ConfigError: the threshold is no cosine.
     """
-    photos = [read_photo(photo)] if refined else None
+    photos = [read_photo(photo, root)] if refined else None
     return next(segment_maps(loaded.model, described.pooled, photo_map.features, photo_map.canvas, threshold=threshold,
                              photos=photos))
 

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import Response, StreamingResponse
 
-from sketchfusion.apps.web.galleries import find_photo, folder_names
-from sketchfusion.apps.web.photos import SHOWN, as_jpeg, check_file, media_type, read_photo
+from sketchfusion.apps.web.galleries import folder_names
+from sketchfusion.apps.web.photos import SHOWN, TYPES, as_jpeg, media_type, open_photo, pieces, read_photo
 from sketchfusion.apps.web.schemas import PhotoOut
 from sketchfusion.apps.web.service import Service, Serving
 from sketchfusion.index.store import Photo
 
 router = APIRouter(tags=["photos"], prefix="/galleries/{gid}/photos/{pid}")
-JPEG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}}}
+Responses = dict[int | str, dict[str, Any]]
+JPEG: Responses = {200: {"content": {"image/jpeg": {}}},
+                   304: {"description": "The browser's own copy, named by If-None-Match, is still right."}}
+FILE: Responses = {200: {"content": {kind: {} for kind in sorted({*TYPES.values(), "application/octet-stream"})}}}
 KEEP = "private, no-cache"  # kept by the browser, and asked about each time
 
 
 async def photo_of(service: Service, gallery_id: str, photo_id: str) -> Photo:
     """The row of a photo. Raises ApiError 404."""
-    gallery = await service.gallery(gallery_id)
-    return await service.rows.run(lambda: find_photo(gallery, photo_id))
+    return await service.photo(gallery_id, photo_id)
 
 
 def unchanged(request: Request, tag: str) -> Response | None:
@@ -60,14 +63,20 @@ async def picture(service: Serving, request: Request, gid: str, pid: str,
     """The upright photo as a JPEG without metadata, at most ``side`` pixels."""
     photo = await photo_of(service, gid, pid)
     tag = f'"{photo.hash[:20]}-{side}"'
-    return unchanged(request, tag) or jpeg(await service.pictures.run(lambda: as_jpeg(read_photo(photo, side))), tag)
+    if same := unchanged(request, tag):
+        return same
+    root = service.settings.photos.resolve()
+    return jpeg(await service.pictures.run(lambda: as_jpeg(read_photo(photo, root, side))), tag)
 
 
-@router.get("/original", response_class=FileResponse)
+@router.get("/original", response_class=StreamingResponse, responses=FILE)
 async def original(service: Serving, gid: str, pid: str) -> Response:
     """The file itself; shown in the browser if all browsers can, else as a download."""
     photo = await photo_of(service, gid, pid)
-    await service.rows.run(lambda: check_file(photo))
+    root = service.settings.photos.resolve()
+    file = await service.rows.run(lambda: open_photo(photo, root))
     kind = media_type(photo)
-    return FileResponse(photo.path, media_type=kind, filename=Path(photo.path).name, headers={"Cache-Control": KEEP},
-                        content_disposition_type="inline" if kind in SHOWN else "attachment")
+    way = "inline" if kind in SHOWN else "attachment"
+    return StreamingResponse(pieces(file, photo.size), media_type=kind, headers={
+        "Content-Length": str(photo.size), "Cache-Control": KEEP,
+        "Content-Disposition": f"{way}; filename*=utf-8''{quote(Path(photo.path).name, safe='')}"})

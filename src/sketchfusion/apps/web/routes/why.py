@@ -32,13 +32,14 @@ Count = Annotated[int, Query(ge=1, le=256)]
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """A sketch and a photo, both as the gallery's model sees them."""
+    """A sketch and a photo, both as the gallery's model sees them; for ``root`` see ``photos.open_photo``."""
 
     sketch: Sketch
     described: Described
     photo: Photo
     photo_map: why.PhotoMap
     loaded: Loaded
+    root: Path
 
 
 async def pair(service: Service, gallery_id: str, photo_id: str, sketch_id: str) -> Pair:
@@ -46,7 +47,8 @@ async def pair(service: Service, gallery_id: str, photo_id: str, sketch_id: str)
     sketch, photo = service.sketches.get(sketch_id), await photo_of(service, gallery_id, photo_id)
     loaded = await service.models.of((await service.gallery(gallery_id)).record)
     described = await service.models.describe(sketch, loaded)
-    return Pair(sketch, described, photo, await service.maps.of(photo, loaded), loaded)
+    root = service.settings.photos.resolve()
+    return Pair(sketch, described, photo, await service.maps.of(photo, loaded, root), loaded, root)
 
 
 @router.get("/region", response_model_by_alias=True)
@@ -68,7 +70,8 @@ async def mask(service: Serving, gid: str, pid: str, sketch: SketchId,
     level = chosen_threshold(both.loaded.model, threshold)
 
     def make() -> bytes:
-        found = why.mask(both.described, both.photo_map, both.loaded, both.photo, threshold=level, refined=refined)
+        found = why.mask(both.described, both.photo_map, both.loaded, both.photo, both.root, threshold=level,
+                         refined=refined)
         pixels = found.mask.numpy()
         if format == "coco":
             document = coco_document(pixels, Path(both.photo.path).name, round(found.score, 5))

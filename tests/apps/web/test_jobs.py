@@ -1,0 +1,238 @@
+"""Indexing from the page: one job at a time, stopped at any moment, and what went wrong told file by file."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from sketchfusion.apps.web.errors import ApiError
+from sketchfusion.apps.web.jobs import Job, Jobs
+from sketchfusion.apps.web.settings import API, Limits
+from sketchfusion.errors import GalleryError
+from sketchfusion.fusion.extractor import SketchFusion
+from sketchfusion.index.gallery import Gallery
+from sketchfusion.index.update import Summary, UpdateOptions
+
+OpenClient = Callable[..., TestClient]
+Finished = Callable[[TestClient, str], dict[str, Any]]
+
+
+@contextmanager
+def made(limits: Limits | None = None) -> Iterator[Jobs]:
+    """Jobs, closed afterwards."""
+    jobs = Jobs(limits or Limits())
+    try:
+        yield jobs
+    finally:
+        jobs.close()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Until it holds."""
+    for _ in range(1000):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError("this takes too long")
+
+
+class Held:
+    """Work that waits until it is let go."""
+
+    def __init__(self) -> None:
+        self.begun, self.go = threading.Event(), threading.Event()
+
+    def __call__(self, job: Job, on_progress: Callable[[int, int], None]) -> Summary:
+        on_progress(0, 2)
+        self.begun.set()
+        assert self.go.wait(10)
+        on_progress(1, 2)
+        return Summary(added=2)
+
+
+def test_jobs_are_done_one_after_another() -> None:
+    with made() as jobs:
+        first, second = Held(), Held()
+        one, two = jobs.add("a", Path("/"), first), jobs.add("b", Path("/"), second)
+        assert first.begun.wait(10)
+        assert (one.state, two.state, one.total) == ("running", "queued", 2)
+        first.go.set()
+        second.go.set()
+        wait_for(lambda: two.state == "done")
+        assert (one.state, one.done, one.total) == ("done", 2, 2)
+        assert one.summary is not None
+
+
+def test_two_jobs_for_one_gallery_and_a_full_queue() -> None:
+    with made(Limits(jobs_waiting=1)) as jobs:
+        held = Held()
+        first = jobs.add("a", Path("/"), held)
+        with pytest.raises(ApiError) as refused:
+            jobs.add("a", Path("/"), held)
+        assert (refused.value.status_code, refused.value.code) == (409, "job_open")
+        jobs.add("b", Path("/"), held)
+        with pytest.raises(ApiError) as full:
+            jobs.add("c", Path("/"), held)
+        assert (full.value.status_code, full.value.code) == (503, "busy")
+        assert int((full.value.headers or {})["Retry-After"]) > 0
+        held.go.set()
+        wait_for(lambda: first.state == "done")
+        jobs.add("a", Path("/"), held)  # the next one for the same gallery
+
+
+def test_a_queued_job_is_cancelled_at_once_and_a_running_one_soon() -> None:
+    with made() as jobs:
+        first, second = Held(), Held()
+        one, two = jobs.add("a", Path("/"), first), jobs.add("b", Path("/"), second)
+        assert first.begun.wait(10)
+        assert jobs.cancel(two.id).state == "cancelled"
+        assert jobs.cancel(one.id).state == "running"
+        first.go.set()
+        wait_for(lambda: one.state == "cancelled")
+        assert not second.begun.is_set()
+        assert jobs.cancel(one.id).state == "cancelled"  # once more does no harm
+
+
+@pytest.mark.parametrize(("error", "message"), [
+    (GalleryError("/root/of/photos lost its photos: /root/of/photos/a.png"), "the folder of photos lost its photos: a"),
+    (ZeroDivisionError("a secret"), "something unforeseen happened")])
+def test_a_job_that_fails_does_not_stop_the_next(error: Exception, message: str) -> None:
+    def fail(job: Job, on_progress: Callable[[int, int], None]) -> Summary:
+        raise error
+
+    with made(Limits(jobs_kept=2)) as jobs:
+        failed, held = jobs.add("a", Path("/root/of/photos"), fail), Held()
+        held.go.set()
+        after = jobs.add("b", Path("/"), held)
+        wait_for(lambda: after.state == "done")
+        assert failed.state == "failed"
+        assert failed.told(failed.message).startswith(message)
+        assert "secret" not in failed.message
+        for name in "cd":
+            latest = jobs.add(name, Path("/"), held)
+            wait_for(lambda: latest.state == "done")  # noqa: B023
+        with pytest.raises(ApiError, match="there is no job"):
+            jobs.get(failed.id)  # only the last ones are remembered
+
+
+def test_files_are_named_from_the_root_on() -> None:
+    job = Job("id", "gallery", Path("/root/of/photos"))
+    assert job.name_of("/root/of/photos/album/a.png") == "album/a.png"
+    assert job.name_of("/elsewhere/a.png") == "a.png"
+    assert job.told("cannot read /root/of/photos/a.png") == "cannot read a.png"
+    assert Job("id", "gallery", Path("/")).told("cannot read /a/b.png") == "cannot read /a/b.png"
+
+
+@pytest.fixture
+def many(own_place: Path, draw_picture: Callable[[tuple[int, int], int], Image.Image]) -> Path:
+    """A place with sixty more photos to index."""
+    (own_place / "photos" / "many").mkdir()
+    for index in range(60):
+        draw_picture((32, 32), index).save(own_place / "photos" / "many" / f"{index:03}.png")
+    return own_place
+
+
+@pytest.fixture
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Indexing describes two photos at a time and saves after each."""
+    monkeypatch.setattr("sketchfusion.index.gallery.UpdateOptions",
+                        lambda: UpdateOptions(batch_size=2, workers=1, commit_rows=2))
+
+
+@pytest.mark.usefixtures("small_steps")
+def test_a_job_is_cancelled_in_the_middle(open_client: OpenClient, many: Path, finished: Finished,
+                                          tiny_model: SketchFusion, strokes: dict[str, Any]) -> None:
+    client = open_client(many)
+    [gallery] = client.get(f"{API}/galleries").json()["galleries"]
+    address, sketch = f"{API}/galleries/{gallery['id']}", client.post(f"{API}/sketches", json=strokes).json()["id"]
+    job = client.post(f"{address}/update", json={"folder": "many"}).json()["job"]
+    wait_for(lambda: client.get(f"{API}/jobs/{job}").json()["done"] >= 4)
+    assert client.get(f"{address}/search?sketch={sketch}").status_code == 200  # meanwhile
+    refused = client.post(f"{address}/update")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "job_open")
+    assert client.delete(f"{API}/jobs/{job}").status_code == 200
+    state = finished(client, job)
+    assert state["state"] == "cancelled"
+    assert "kept" in state["message"]
+    kept = client.get(f"{address}/search?sketch={sketch}").json()["total"]
+    assert 7 + 4 <= kept < 67
+    opened = Gallery.open(many / "gallery")  # as another process would
+    assert opened.store.count() == kept
+    again = client.post(f"{address}/update", json={"folder": "many"}).json()["job"]
+    summary = finished(client, again)["summary"]
+    assert (summary["photos"], summary["unchanged"], summary["added"]) == (67, kept - 7, 67 - kept)
+    assert Gallery.open(many / "gallery").update([], tiny_model).unchanged == 67
+
+
+@pytest.mark.usefixtures("small_steps")
+def test_a_server_that_stops_keeps_what_was_indexed(open_client: OpenClient, many: Path,
+                                                    tiny_model: SketchFusion) -> None:
+    client = open_client(many)
+    job = client.post(f"{API}/galleries", json={"name": "new", "folder": "many"}).json()["job"]
+    wait_for(lambda: client.get(f"{API}/jobs/{job}").json()["done"] >= 4)
+    started = time.monotonic()
+    client.__exit__(None, None, None)
+    assert time.monotonic() - started < 10
+    gallery = Gallery.open(many / "home" / "new")
+    assert 4 <= gallery.store.count() < 60
+    assert gallery.update([], tiny_model).photos == 60
+
+
+def test_errors_are_listed_file_by_file(open_client: OpenClient, own_place: Path, finished: Finished) -> None:
+    photos = own_place / "photos"
+    (photos / "broken.png").write_bytes((photos / "photo0.png").read_bytes()[:200])
+    (photos / "empty.jpg").touch()
+    (photos / "words.webp").write_text("no picture")
+    (photos / "loop.png").symlink_to(photos / "loop.png")
+    (photos / "notes.txt").touch()
+    client = open_client(own_place, limits=Limits(errors_listed=3))
+    started = client.post(f"{API}/galleries", json={"name": "new", "folder": ""}).json()
+    state = finished(client, started["job"])
+    assert (state["state"], state["summary"]["photos"]) == ("done", 7)
+    errors = {each["file"]: each["reason"] for each in state["errors"]}
+    assert len(errors) == 3  # as many as may be listed
+    assert set(errors) <= {"broken.png", "empty.jpg", "words.webp", "loop.png"}
+    assert all(errors.values())
+    assert str(own_place) not in str(state)
+
+
+def test_a_folder_that_lost_its_photos_changes_nothing(open_client: OpenClient, own_place: Path,
+                                                       finished: Finished) -> None:
+    client = open_client(own_place)
+    for file in list(own_place.glob("photos/**/*.png")):
+        file.unlink()
+    [gallery] = client.get(f"{API}/galleries").json()["galleries"]
+    state = finished(client, client.post(f"{API}/galleries/{gallery['id']}/update").json()["job"])
+    assert state["state"] == "failed"
+    assert "nothing was changed" in state["message"]
+    assert str(own_place / "photos") not in state["message"]
+    assert client.get(f"{API}/galleries").json()["galleries"][0]["photos"] == 7
+
+
+def test_a_gallery_that_another_process_writes(open_client: OpenClient, own_place: Path, finished: Finished) -> None:
+    from filelock import FileLock
+
+    client = open_client(own_place)
+    [gallery] = client.get(f"{API}/galleries").json()["galleries"]
+    with FileLock(own_place / "gallery" / ".lock"):
+        state = finished(client, client.post(f"{API}/galleries/{gallery['id']}/update").json()["job"])
+    assert state["state"] == "failed"
+    assert "another process is writing" in state["message"]
+
+
+def test_a_name_is_taken_while_the_gallery_is_made(open_client: OpenClient, own_place: Path,
+                                                   finished: Finished) -> None:
+    client = open_client(own_place)
+    asked = {"name": "new", "folder": "album"}
+    answers = [client.post(f"{API}/galleries", json=asked) for _ in range(3)]
+    assert answers[0].status_code == 202
+    assert {answer.status_code for answer in answers[1:]} == {409}
+    assert finished(client, answers[0].json()["job"])["state"] == "done"

@@ -1,0 +1,194 @@
+"""Under load: who leaves is not worked for, photos asked for together are read together, sketches take little room."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import io
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi import FastAPI
+from PIL import Image
+
+from sketchfusion.apps.web.admission import Lane, ModelThread
+from sketchfusion.apps.web.errors import ApiError
+from sketchfusion.apps.web.service import Service
+from sketchfusion.apps.web.settings import Limits
+from sketchfusion.apps.web.sketches import SketchStore, read_body
+from sketchfusion.index.lance import LanceStore
+from sketchfusion.index.store import path_id
+
+
+@pytest.fixture
+def held() -> Iterator[threading.Event]:
+    """What holds work up until it is set."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+@pytest.fixture
+def model(held: threading.Event) -> Iterator[ModelThread]:
+    """A model's thread that is busy until ``held`` is set, and lets two calls wait."""
+    thread = ModelThread(Limits(waiting=2))
+    begun = threading.Event()
+    thread.submit(lambda items: [begun.set() or held.wait()], None)  # type: ignore[func-returns-value]
+    assert begun.wait(5)
+    yield thread
+    held.set()
+    thread.close()
+
+
+@pytest.fixture
+def service(place: Path, make_app: Callable[..., FastAPI]) -> Iterator[Service]:
+    app = make_app(place)
+    yield app.state.service
+    app.state.service.close()
+
+
+def doubled(items: Sequence[int]) -> list[int]:
+    return [2 * item for item in items]
+
+
+def test_a_call_that_nobody_waits_for_any_more_makes_room(model: ModelThread, held: threading.Event) -> None:
+    async def ask() -> int:
+        left = [asyncio.create_task(model.result(model.submit(doubled, number, "double"))) for number in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(ApiError, match="too many requests wait for the model"):
+            model.submit(doubled, 9)
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left)
+        assert model.pending == 0
+        stays = model.submit(doubled, 21, "double")
+        held.set()
+        return await model.result(stays)
+
+    assert asyncio.run(ask()) == 42
+    assert not model.askers
+
+
+def test_a_call_goes_on_while_one_of_many_waits_for_it(model: ModelThread, held: threading.Event) -> None:
+    async def ask() -> int:
+        shared = model.submit(doubled, 21)
+        left, stays = (asyncio.create_task(model.result(shared)) for _ in range(2))
+        await asyncio.sleep(0)
+        left.cancel()
+        await asyncio.wait([left])
+        held.set()
+        return await stays
+
+    assert asyncio.run(ask()) == 42
+
+
+def test_work_in_a_lane_that_nobody_waits_for_any_more_makes_room(held: threading.Event) -> None:
+    lane = Lane("things", 1, Limits(waiting=1))
+
+    async def ask() -> str:
+        running = asyncio.create_task(lane.run(held.wait))
+        await asyncio.sleep(0.05)
+        left = asyncio.create_task(lane.run(lambda: "never"))
+        await asyncio.sleep(0)
+        left.cancel()
+        await asyncio.wait([left])
+        assert lane.pending == 1
+        stays = asyncio.create_task(lane.run(lambda: "done"))
+        held.set()
+        await running
+        return await stays
+
+    assert asyncio.run(ask()) == "done"
+    lane.close()
+
+
+class Large:
+    """What stands for something that takes much memory."""
+
+
+def test_what_was_worked_out_is_let_go_with_the_last_who_has_it() -> None:
+    """At once, not when Python next looks for objects that hold each other: with these models that is very seldom."""
+    lane, model = Lane("things", 1, Limits()), ModelThread(Limits())
+
+    async def ask() -> list[weakref.ref[Large]]:
+        return [weakref.ref(await lane.run(Large)), weakref.ref(await model.run(Large))]
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert [found() for found in asyncio.run(ask())] == [None, None]
+    finally:
+        gc.enable()
+        lane.close()
+        model.close()
+
+
+def test_photos_asked_for_together_are_read_together(service: Service, place: Path, held: threading.Event,
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[int] = []
+    read = LanceStore.get_by_id
+
+    def counted(store: LanceStore, ids: Sequence[str]) -> Any:
+        reads.append(len(ids))
+        return read(store, ids)
+
+    monkeypatch.setattr(LanceStore, "get_by_id", counted)
+    gallery = path_id(str(place / "gallery"))
+    files = [place / "photos" / f"photo{number}.png" for number in range(5)]
+
+    async def ask() -> list[Any]:
+        service.photos.submit(lambda items: [held.wait()], None)
+        asked = [asyncio.create_task(service.photo(gallery, photo)) for photo in
+                 (*(path_id(str(file)) for file in files), path_id(str(files[0])), "0" * 20, "no id")]
+        await asyncio.sleep(0)
+        held.set()
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    *photos, again, unknown, bad = asyncio.run(ask())
+    assert [photo.path for photo in photos] == [str(file) for file in files]
+    assert again.path == str(files[0])
+    assert [error.status_code for error in (unknown, bad)] == [404, 404]
+    assert reads == [6]
+
+
+def test_many_pages_may_ask_for_photos_at_once(service: Service, place: Path, held: threading.Event) -> None:
+    """50 pages with six connections each; a browser does not ask again for a picture that was refused."""
+    gallery, photo = path_id(str(place / "gallery")), path_id(str(place / "photos" / "photo0.png"))
+
+    async def ask() -> list[Any]:
+        service.photos.submit(lambda items: [held.wait()], None)
+        asked = [asyncio.create_task(service.photo(gallery, photo)) for _ in range(50 * 6)]
+        await asyncio.sleep(0)
+        held.set()
+        return await asyncio.gather(*asked)
+
+    assert {found.id for found in asyncio.run(ask())} == {photo}
+
+
+def test_a_sketch_takes_little_room_and_loses_nothing() -> None:
+    pixels = np.full((512, 512, 3), 255, dtype=np.uint8)
+    pixels[100:108, 50:460], pixels[60:400, 200:206] = (0, 0, 0), (200, 30, 30)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    sketch = read_body(file.getvalue(), "image/png", Limits())
+    assert np.array_equal(np.asarray(sketch.picture), pixels)
+    assert sketch.num_bytes < pixels.nbytes / 50
+
+
+def test_a_sketch_is_forgotten_when_its_time_is_over() -> None:
+    now = [0.0]
+    store = SketchStore(Limits(sketch_seconds=10), lambda: now[0])
+    file = io.BytesIO()
+    Image.fromarray(np.tri(64, dtype=np.uint8) * 255).save(file, "PNG")
+    sketch = store.add(read_body(file.getvalue(), "image/png", Limits()))
+    for _ in range(3):  # each use begins its time anew
+        now[0] += 9
+        assert store.get(sketch.id) is sketch
+    now[0] += 11
+    with pytest.raises(ApiError, match="there is no sketch"):
+        store.get(sketch.id)
