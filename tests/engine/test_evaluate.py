@@ -192,8 +192,13 @@ def test_the_head_is_asked_about_the_classes_of_the_data(many: Path, make_tiny: 
         head.linear.bias.copy_(torch.tensor([0.0, 9.0, 0.0]))  # "dragon" would win, but no sketch shows one
         head.linear.weight[0, 1] = head.linear.weight[2, 0] = 1.0
     assert means(evaluate(model, RECOGNITION, many))["Acc@1"] == 1.0
+    for side in ("photos", "sketches"):
+        (many / side / "house").rename(many / side / "motorcycle")
+    know(lambda item: F.pad(torch.eye(2)[int(item.class_name != "cat")], (0, model.descriptor_size - 2)))
+    head.class_names = ("motorbike", "dragon", "cat")  # as packed data call it
+    assert means(evaluate(model, RECOGNITION, many))["Acc@1"] == 1.0
     model.learn_anew(0, ["cat", "dragon"])
-    with pytest.raises(ConfigError, match="does not know 1 of 2 classes, such as house"):
+    with pytest.raises(ConfigError, match="does not know 1 of 2 classes, such as motorcycle"):
         evaluate(model, RECOGNITION, many)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sketchfusion.canvas import Kind
 from sketchfusion.config import digest
+from sketchfusion.data.packed.names import class_name
 from sketchfusion.data.sets import MaskedPair, Picture, SketchPhotoSet
 from sketchfusion.engine.baselines import BASELINES
 from sketchfusion.engine.evaluate_pairs import judge_points, judge_segmentation
@@ -228,14 +229,16 @@ def judge_recognition(run: Run) -> tuple[Sequence[Picture], Sequence[Picture]]:
     head = run.model.heads.recognition if run.method == FUSED else None
     run.expect(len(sketches))
     if head is not None:
-        lacking = sorted(set(names) - set(head.class_names))
+        known = {name: number for number, name in enumerate(head.class_names)}
+        own = [known.get(name, known.get(class_name(name))) for name in names]  # packed data have names of their own
+        lacking = [name for name, number in zip(names, own, strict=True) if number is None]
         if lacking:
             raise ConfigError(f"the recognition head of {run.model.name!r} does not know {len(lacking)} of "
                               f"{len(names)} classes, such as {', '.join(lacking[:NAMED])}; train one for this data "
                               "set, or name the classes to evaluate")
         vectors = run.describe(sketches, "sketch")
         with torch.no_grad():
-            logits = head(vectors.to(run.model.device)).cpu()[:, [head.class_names.index(name) for name in names]]
+            logits = head(vectors.to(run.model.device)).cpu()[:, own]
         run.notes.append("recognised by the model's head")
     else:
         means = class_means(run, names)

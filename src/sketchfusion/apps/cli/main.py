@@ -20,6 +20,7 @@ from sketchfusion.apps.cli import (
     info,
     match,
     pretrain,
+    reproduce,
     search,
     segment,
     serve,
@@ -44,6 +45,7 @@ app.command("extract")(extract.extract)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
+app.command("reproduce")(reproduce.reproduce)
 app.command("list")(info.list_presets)
 app.command("info")(info.info)
 app.add_typer(gallery.app, name="gallery")
