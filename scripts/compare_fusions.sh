@@ -4,8 +4,9 @@
 #   scripts/compare_fusions.sh SHARDS OUT [SEEDS]      default seeds: "0 1 2 3 4"
 #
 # The fused features and three baselines without injection (B-CLIP, B-SD, B-SD+CLIP), each on all tasks together, for every
-# seed; and the fused features on one task at a time, for the first seed. What is there already is left alone, so several
-# of these may run beside each other on one OUT, each with other seeds. benchmarks/tasks.py judges them.
+# seed; B-Finetuning, whose backbones learn too, for the first three; and the fused features on one task at a time, for the
+# first seed. What is there already is left alone, so several of these may run beside each other on one OUT, each with other
+# seeds. benchmarks/tasks.py judges them.
 #
 # Environment: PYTHON; RECIPE (default configs/train/mini_64.yaml); STEPS (220); BATCH (32).
 set -euo pipefail
@@ -31,6 +32,10 @@ for seed in "${seeds[@]}"; do
     train bsdclip "$seed" '["diffusion.max_batch=128", "injection.blocks=[]", "aggregation.taps=[up1, up2, up3, patches]"]'
     train bsd "$seed" '["diffusion.max_batch=128", "injection.blocks=[]"]'
     train bclip "$seed" '["diffusion.max_batch=128", "injection.blocks=[]", "aggregation.taps=[patches]"]'
+done
+for seed in "${seeds[@]:0:3}"; do
+    train finetuning "$seed" '["diffusion.max_batch=128", "finetune=true", "injection.blocks=[]", "aggregation.taps=[up1, up2, up3, patches]"]' \
+        --set training.lr=1.0e-4
 done
 for task in "${tasks[@]}"; do
     others=()

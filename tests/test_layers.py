@@ -106,6 +106,12 @@ def test_importing_the_package_is_light(statement: str) -> None:
     assert output.stdout.strip() == "[]"
 
 
+def test_the_command_line_starts_without_torch() -> None:
+    code = "import sketchfusion.apps.cli.main, sys; print('torch' in sys.modules)"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert output.stdout.strip() == "False", "torch takes seconds to import, and `sketchfusion --help` needs none"
+
+
 def test_public_names_are_all_there() -> None:
     for name in sketchfusion.__all__:
         assert getattr(sketchfusion, name) is not None

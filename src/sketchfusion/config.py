@@ -12,13 +12,15 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
-from sketchfusion.canvas import Color
 from sketchfusion.errors import ConfigError
+
+if TYPE_CHECKING:  # torch takes seconds to import, and `sketchfusion --help` needs none
+    from sketchfusion.canvas import Color
 
 SUFFIXES = (".yaml", ".yml")
 PLACES, TEXTS = ("source", "unet", "vae"), ("prompt",)  # settings that hold places of weights; that hold any text

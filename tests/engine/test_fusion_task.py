@@ -107,6 +107,25 @@ def test_without_recognition_there_is_no_head(make_task: MakeTask) -> None:
     assert set(task.targets.tolist()) == {-1}
 
 
+def test_nothing_is_learned_of_unseen_classes(make_task: MakeTask) -> None:
+    task = make_task('unseen=["wine glass", key]')
+    classes = task._manifest["classes"]
+    assert task.model.heads.recognition is not None
+    assert not {"wine glass", "key"} & set(task.model.heads.recognition.class_names)
+    seen = set()
+    for number in range(30):
+        batch = task.learner.sampler.batch(number)
+        for side, rows in (("sketches", batch.sketches), ("photos", batch.photos)):
+            seen |= {classes[label] for label in task.learner._sides[side].class_ids[rows].tolist()}
+    assert "house" in seen
+    assert not {"wine glass", "key"} & seen
+
+
+def test_an_unseen_class_that_the_data_have_not_is_refused_with_near_ones(make_task: MakeTask) -> None:
+    with pytest.raises(ConfigError, match=r"unseen names 'hous', which is no class .*; near are house.*; leave it out"):
+        make_task("unseen=[hous]")
+
+
 def test_sketches_to_recognise_that_are_not_there_are_refused(make_task: MakeTask, fusion_shards: Path) -> None:
     with pytest.raises(ConfigError, match=r"hold no sketches of the kinds drawing to recognise; name some in data\.mix"
                                           r", .* or set tasks\.recognition\.weight to 0"):

@@ -79,6 +79,16 @@ SAMPLE_PHOTOS = side([0, 0, 0, 0, 1], [10, 10, 11, 10, 20], samples=[7, 2, 4, -1
 SAMPLE_SKETCHES = side([0] * 6 + [1], [10, 10, 10, 11, 10, 11, 20], samples=[2, 7, 2, 4, -1, 4, -1])
 
 
+@pytest.mark.parametrize("unseen", [[0], [0, 2], [3, 77]])
+def test_nothing_is_learned_of_unseen_classes(unseen: list[int]) -> None:
+    pairs = PairSampler(SKETCHES, PHOTOS, seed=0, balance=0.5, siblings=3, unseen=np.array(unseen))
+    seen: set[int] = set()
+    for number in range(40):
+        for sketches, photos in (pairs.by_class(number, 20), pairs.by_instance(number, 20)):
+            seen |= set(SKETCHES.classes[sketches].tolist()) | set(PHOTOS.classes[photos].tolist())
+    assert seen == {0, 1, 2} - set(unseen)  # nobody drew class 3
+
+
 @settings(max_examples=60)
 @given(number=st.integers(0, 10_000), count=st.integers(0, 30), siblings=st.integers(2, 4), balance=st.floats(0, 1))
 def test_a_sketch_of_a_sample_is_paired_with_exactly_its_photo(number: int, count: int, siblings: int,

@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Group = Literal["reference", "table 6", "fig 5", "injection", "noise", "descriptor", "tasks"]
+Group = Literal["reference", "table 6", "fig 5", "injection", "noise", "descriptor", "tasks", "unseen"]
 REFERENCE = "fused"
+WITHOUT_INJECTION = ("injection.blocks=[]",)
+UNSEEN = ("unseen=[dog, giraffe, guitar, house]",)  # the classes of ``pacs_dev``
 TASKS = ("category", "fine_grained", "recognition", "correspondence", "segmentation")
 
 
@@ -51,10 +53,10 @@ ROWS = (
     Variant("no-aggregation", "w/o aggregation network", "table 6", ("aggregation.network=false",)),
     Variant("equal-weights", "w/o learnable weights", "table 6", ("aggregation.learned_weights=false",)),
     Variant("no-convolutions", "w/o 1D convolutions", "table 6", ("injection.convolutions=false",)),
-    Variant("no-injection", "w/o injection (B-SD)", "table 6", ("injection.blocks=[]",)),
     *(Variant(f"t-{step}", f"t = {step}", "fig 5", (f"diffusion.timesteps=[{step}]",)) for step in (1, 50, 400, 700)),
     Variant("t-several", "t = 50, 195, 400 together", "fig 5", ("diffusion.timesteps=[50, 195, 400]",)),
-    Variant("released", "the released code: last layer, skips, random convolutions that never learn", "injection",
+    Variant("no-injection", "w/o injection (B-SD, trained)", "injection", WITHOUT_INJECTION),
+    Variant("released", "injection of the released code: last layer, skips, random, never learns", "injection",
             ("encoder.layer=-1", "injection.init=torch", "injection.skips=true", "injection.learned=false")),
     Variant("frozen-injection", "random convolutions that never learn", "injection",
             ("injection.init=torch", "injection.learned=false")),
@@ -73,5 +75,10 @@ ROWS = (
     Variant("pool-mean", "mean pooling", "descriptor", ("descriptor.pooling=mean",)),
     Variant("pool-gem", "generalised mean pooling", "descriptor", ("descriptor.pooling=gem",)),
     *(Variant(f"only-{task}", f"{task.replace('_', '-')} alone", "tasks", training=alone(task)) for task in TASKS),
+    Variant("unseen", "fused", "unseen", training=UNSEEN),
+    Variant("unseen-bsdclip", "B-SD+CLIP", "unseen",
+            (*WITHOUT_INJECTION, "aggregation.taps=[up1, up2, up3, patches]"), UNSEEN),
+    Variant("unseen-bsd", "B-SD", "unseen", WITHOUT_INJECTION, UNSEEN),
+    Variant("unseen-bclip", "B-CLIP", "unseen", (*WITHOUT_INJECTION, "aggregation.taps=[patches]"), UNSEEN),
 )
 VARIANTS: Mapping[str, Variant] = {row.name: row for row in ROWS}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,17 +37,19 @@ class Batch:
 class BatchSampler:
     """Number of a step -> its batch, by nothing but the seed and that number."""
 
-    def __init__(self, sides: dict[str, EncodedSide], recipe: FusionRecipe, classes: Tensor) -> None:
+    def __init__(self, sides: dict[str, EncodedSide], recipe: FusionRecipe, classes: Tensor,
+                 unseen: Sequence[int] = ()) -> None:
         """
         Args:
-            classes: ids of the classes that are to be recognised.
+            classes: ids of the classes that are to be recognised, none of them unseen.
+            unseen: ids of the classes of which no picture is shown.
         Raises:
             DataError: the data hold no pairs of a kind that is needed.
         """
         self._recipe = recipe
         labels = {side: sides[side].labels(recipe.data.mix, side) for side in SIDES}
         self.pairs = PairSampler(labels["sketches"], labels["photos"], seed=recipe.seed, balance=recipe.data.balance,
-                                 siblings=recipe.pairs.siblings)
+                                 siblings=recipe.pairs.siblings, unseen=np.array(unseen, np.int64))
         self.slots = recipe.pairs.slots(recipe.tasks, recipe.training.batch_size)
         self.pairs.check(by_class=self.slots["category"] > 0, by_instance=self.slots["instance"] > 0)
         self._classes = np.intersect1d(classes.numpy(), labels["sketches"].classes)

@@ -106,6 +106,8 @@ class FusionRecipe(Recipe):
         settings: ``a.b=c`` overrides of the model.
         views: augmented views of each picture that are encoded once and kept; every other one is mirrored.
         cache: folder for what was encoded; beside the output if empty.
+        unseen: classes of which nothing is learned, so that finding them is zero-shot for the fusion; the backbones may
+            have seen them, as in the paper.
     """
 
     model: str
@@ -114,6 +116,7 @@ class FusionRecipe(Recipe):
     pairs: PairsConfig = PairsConfig()
     views: Positive = 2
     cache: str = ""
+    unseen: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Refuse now what a batch could not hold later. Raises ConfigError."""

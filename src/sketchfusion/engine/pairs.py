@@ -14,6 +14,7 @@ import numpy.typing as npt
 from sketchfusion.errors import DataError
 
 Rows = npt.NDArray[np.int64]
+NONE: Rows = np.empty(0, np.int64)
 
 
 def numpy_generator(*key: object) -> np.random.Generator:
@@ -63,17 +64,20 @@ class Groups:
 class PairSampler:
     """Pairs of a sketch and a photo, as rows of the two sides."""
 
-    def __init__(self, sketches: Labels, photos: Labels, *, seed: int, balance: float, siblings: int) -> None:
+    def __init__(self, sketches: Labels, photos: Labels, *, seed: int, balance: float, siblings: int,
+                 unseen: Rows = NONE) -> None:
         """
         Args:
+            unseen: classes of which no picture is picked.
             balance: 0: a class is picked as often as it has pairs; 1: all classes equally often.
             siblings: instances that are picked together; classes with fewer are pooled.
         """
         self._seed, self._siblings = seed, siblings
         self._by_class = Groups(sketches.classes, sketches.weights), Groups(photos.classes, photos.weights)
         self._by_instance = Groups(sketches.instances, sketches.weights), Groups(photos.instances, photos.weights)
-        self.classes = np.intersect1d(sketches.classes, photos.classes)
-        self.instances = np.intersect1d(sketches.instances, photos.instances)
+        self.classes = np.setdiff1d(np.intersect1d(sketches.classes, photos.classes), unseen)
+        known = [side.instances[~np.isin(side.classes, unseen)] for side in (sketches, photos)]
+        self.instances = np.intersect1d(*known)
         smaller = np.minimum(*(groups.counts(self.classes) for groups in self._by_class)).astype(np.float64)
         self._samples = np.where(np.isin(sketches.samples, photos.samples), sketches.samples, -1)
         self._photo_of = photo_rows(photos.samples)

@@ -6,8 +6,9 @@ With ``finetune`` among the model's settings UNet and patch encoder learn too, a
 
 from __future__ import annotations
 
+import difflib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from sketchfusion.config import CanvasConfig, load_preset
 from sketchfusion.data.packed.augment import PLAIN
 from sketchfusion.data.packed.corpus import Corpus, load_corpus, read_manifest
+from sketchfusion.data.packed.names import class_name
 from sketchfusion.data.packed.sampling import generator_for
 from sketchfusion.engine.batches import Batch, BatchSampler, dense_labels
 from sketchfusion.engine.checkpoint import load_best
@@ -47,9 +49,10 @@ class FusionLearner(nn.Module):
     """Batch number -> loss. Only what learns is a part of this module; frozen backbones are not."""
 
     def __init__(self, model: SketchFusion, sides: dict[str, EncodedSide], recipe: FusionRecipe, targets: Tensor,
-                 rank: int, world: int) -> None:
+                 rank: int, world: int, unseen: Sequence[int] = ()) -> None:
         """
         Args:
+            unseen: ids of the classes of which nothing is learned.
             targets: (classes,) long, class id -> class of the recognition head, -1 for none of them.
         """
         super().__init__()
@@ -59,7 +62,7 @@ class FusionLearner(nn.Module):
         self.objective = Objective(recipe.tasks)
         self._model, self._sides, self._recipe = (model,), sides, recipe  # a tuple: not a submodule
         self._targets, self._rank, self._world = targets, rank, world
-        self.sampler = BatchSampler(sides, recipe, torch.nonzero(targets >= 0).flatten())
+        self.sampler = BatchSampler(sides, recipe, torch.nonzero(targets >= 0).flatten(), unseen)
         for task, head in (("correspondence", self.heads.correspondence), ("segmentation", self.heads.segmentation)):
             head.requires_grad_(task in recipe.tasks.weights)  # what no loss reaches does not learn
 
@@ -102,6 +105,7 @@ class FusionTask:
         self._recipe, self._run, self._on_progress = recipe, run, on_progress
         self._shards = Path(recipe.data.shards).expanduser()
         self._manifest = read_manifest(self._shards)
+        self._unseen = ids_of(recipe.unseen, self._manifest["classes"])
         self.model = place(build_model(recipe), device=str(run.accelerator.device), dtype="float32", compiled=False)
         with run.accelerator.main_process_first():  # the others find what it put into the cache
             sides = {side: self._encode(f"Encoding {side}", side) for side in SIDES}
@@ -113,7 +117,7 @@ class FusionTask:
             self.model.enable_gradient_checkpointing()
         self.model.train()
         self.learner = FusionLearner(self.model, sides, recipe, self.targets, run.accelerator.process_index,
-                                     run.accelerator.num_processes)
+                                     run.accelerator.num_processes, self._unseen)
 
     @cached_property
     def _parts(self) -> tuple[Corpus, Corpus]:
@@ -142,6 +146,7 @@ class FusionTask:
             return targets
         wanted = torch.tensor([SIDES["sketches"].index(kind) for kind in task.kinds])
         ids = sketches.class_ids[torch.isin(sketches.kinds, wanted)].unique()
+        ids = ids[~torch.isin(ids, torch.tensor(self._unseen, dtype=ids.dtype))]
         if not len(ids):
             raise ConfigError(f"the data hold no sketches of the kinds {', '.join(task.kinds)} to recognise; name some "
                               "in data.mix, others in tasks.recognition.kinds, or set tasks.recognition.weight to 0")
@@ -181,6 +186,18 @@ class FusionTask:
         """Save the model; it counts as trained."""
         self.model.is_trained = True
         self.model.save_pretrained(folder)
+
+
+def ids_of(names: Sequence[str], classes: Sequence[str]) -> list[int]:
+    """Where each class stands among those of the packed data. Raises ConfigError: it is not there."""
+    known = {name: number for number, name in enumerate(classes)}
+    found = [known.get(name, known.get(class_name(name))) for name in names]
+    lacking = [name for name, number in zip(names, found, strict=True) if number is None]
+    if lacking:
+        near = difflib.get_close_matches(lacking[0], classes, n=3)
+        raise ConfigError(f"unseen names {lacking[0]!r}, which is no class of the packed data"
+                          + (f"; near are {', '.join(near)}" if near else "") + "; leave it out, or name one that is")
+    return [number for number in found if number is not None]
 
 
 def build_model(recipe: FusionRecipe) -> SketchFusion:

@@ -18,6 +18,7 @@ from sketchfusion.apps.web.coco import run_lengths
 from sketchfusion.apps.web.settings import API, Limits
 from sketchfusion.apps.web.sketches import read_body
 from sketchfusion.fusion.extractor import SketchFusion
+from sketchfusion.index.record import RECORD_NAME
 
 
 def found(client: TestClient, gallery: str, sketch: str, **query: Any) -> dict[str, Any]:
@@ -111,6 +112,27 @@ def test_a_gallery_is_made_and_updated(client: TestClient,
     assert "new" in [each["name"] for each in client.get(f"{API}/galleries").json()["galleries"]]
     taken = client.post(f"{API}/galleries", json={"name": "new", "folder": "album"})
     assert taken.json()["error"]["code"] == "name_taken"
+
+
+def test_a_gallery_that_cannot_be_used_is_named_not_placed(open_client: Callable[..., TestClient], own_place: Path,
+                                                           gallery_of: Callable[[Path], str], strokes: dict[str, Any],
+                                                           finished: Callable[[TestClient, str], dict[str, Any]]
+                                                           ) -> None:
+    client, address = open_client(own_place), gallery_of(own_place)
+    sketch = client.post(f"{API}/sketches", json=strokes).json()["id"]
+    for rows in (own_place / "gallery").glob("store-1/*/data/*"):
+        rows.write_bytes(b"damaged")
+    unread = client.get(f"{address}/search", params={"sketch": sketch})
+    failed = finished(client, client.post(f"{address}/update").json()["job"])
+    (own_place / "gallery" / RECORD_NAME).write_text("{", encoding="utf-8")
+    listed = client.get(f"{API}/galleries").json()["galleries"][0]
+    refused = client.get(f"{address}/search", params={"sketch": sketch})
+    messages = [unread.json()["error"]["message"], failed["message"], listed["problem"],
+                refused.json()["error"]["message"]]
+    assert [unread.status_code, failed["state"], refused.status_code] == [409, "failed", 409]
+    for message in messages:
+        assert "gallery" in message
+        assert str(own_place).strip("/") not in message
 
 
 def test_sketches_are_bounded(open_client: Callable[..., TestClient], place: Path, tmp_path: Path,

@@ -5,19 +5,26 @@ from __future__ import annotations
 import asyncio
 import gc
 import io
+import json
+import mmap
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
+import torch
 from fastapi import FastAPI
 from PIL import Image
 
+from sketchfusion.apps.web import memory
 from sketchfusion.apps.web.admission import Lane, ModelThread
 from sketchfusion.apps.web.errors import ApiError
+from sketchfusion.apps.web.memory import apart
 from sketchfusion.apps.web.service import Service
 from sketchfusion.apps.web.settings import Limits
 from sketchfusion.apps.web.sketches import SketchStore, read_body
@@ -126,6 +133,77 @@ def test_what_was_worked_out_is_let_go_with_the_last_who_has_it() -> None:
         gc.enable()
         lane.close()
         model.close()
+
+
+def test_memory_of_what_is_let_go_goes_back_to_the_system() -> None:
+    """Of every other one, so that a heap would keep it: it gives back little that lies between what is in use."""
+    process = psutil.Process()
+    kept = [apart(torch.ones(2**14)) for _ in range(1024)]
+    before = process.memory_info().rss
+    del kept[::2]
+    assert before - process.memory_info().rss > 0.8 * 512 * kept[0].nbytes
+    assert all(torch.equal(each, torch.ones(2**14)) for each in kept)
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_maps_that_are_kept_lie_apart(service: Service, place: Path, strokes: dict[str, Any], stored: bool) -> None:
+    """Of sketches and of photos, whether the gallery has them or the model makes them."""
+    sketches = [read_body(json.dumps({**strokes, "width": 120 + step}).encode(), "application/json", service.limits)
+                for step in range(3)]
+
+    async def ask() -> list[torch.Tensor]:
+        gallery = service.galleries.get(path_id(str(place / "gallery")))
+        loaded = await service.models.of(gallery.record)
+        described = await asyncio.gather(*(service.models.describe(sketch, loaded) for sketch in sketches))
+        photo = await service.photo(path_id(str(gallery.folder)), path_id(str(place / "photos" / "photo0.png")))
+        found = await service.maps.of(photo if stored else replace(photo, dense=b""), loaded, place / "photos")
+        assert found.origin == ("stored" if stored else "photo")
+        return [found.features, *(each.feature_map for each in described)]
+
+    maps = asyncio.run(ask())
+    assert [each.data_ptr() % mmap.PAGESIZE for each in maps] == [0, 0, 0, 0]  # the heap begins nothing with a page
+
+
+class FakeLibrary:
+    """Remembers what is asked of it."""
+
+    def __init__(self) -> None:
+        self.set: list[tuple[int, int]] = []
+        self.trimmed = 0
+
+    def mallopt(self, name: int, value: int) -> None:
+        self.set.append((name, value))
+
+    def malloc_trim(self, left: int) -> None:
+        self.trimmed += 1
+
+
+@pytest.fixture
+def library(monkeypatch: pytest.MonkeyPatch) -> FakeLibrary:
+    fake = FakeLibrary()
+    monkeypatch.setattr(memory, "glibc", lambda: fake)
+    return fake
+
+
+def test_free_memory_is_returned_once_in_a_while(service: Service, library: FakeLibrary) -> None:
+    for _ in range(2 * memory.CALLS):
+        service.thread.submit(lambda items: [None], None).result()
+    assert library.trimmed == 2
+
+
+def test_how_malloc_is_set_by_the_user_is_left_alone(library: FakeLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.environ", {"PATH": ""})
+    memory.return_large_pieces()
+    assert library.set == [(-3, memory.LARGE), (-1, memory.FREE_END)]
+    monkeypatch.setattr("os.environ", {"MALLOC_ARENA_MAX": "2"})
+    memory.return_large_pieces()
+    assert len(library.set) == 2
+
+
+def test_another_c_library_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "glibc", lambda: None)
+    memory.return_large_pieces()
+    memory.Returning().count(2 * memory.CALLS)
 
 
 def test_photos_asked_for_together_are_read_together(service: Service, place: Path, held: threading.Event,

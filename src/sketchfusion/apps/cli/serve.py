@@ -76,9 +76,11 @@ def run(settings: object, listener: socket.socket, *, show: bool) -> None:
     import uvicorn
 
     from sketchfusion.apps.web.app import create_app
+    from sketchfusion.apps.web.memory import return_large_pieces
     from sketchfusion.apps.web.settings import Settings
 
     assert isinstance(settings, Settings)
+    return_large_pieces()
     app = create_app(settings)
     common.note("Loading the model ...")
     try:

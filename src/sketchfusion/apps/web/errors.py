@@ -108,4 +108,5 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(SketchFusionError)
     async def on_own(request: Request, error: SketchFusionError) -> Response:
-        return answer(translate(error))
+        told = translate(error)
+        return answer(ApiError(told.status_code, told.code, app.state.service.galleries.named(str(told.detail))))

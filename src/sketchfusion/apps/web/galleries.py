@@ -75,7 +75,13 @@ class Galleries:
             return GalleryFacts(gallery_id, folder.name, gallery.store.count(), model, record.created,
                                 tuple(Path(root).name or root for root in record.roots))
         except SketchFusionError as error:
-            return GalleryFacts(gallery_id, folder.name, problem=str(error))
+            return GalleryFacts(gallery_id, folder.name, problem=self.named(str(error)))
+
+    def named(self, text: str) -> str:
+        """A message as clients may see it: galleries by their names, not by where they lie."""
+        for folder in sorted(self.folders().values(), key=lambda each: len(str(each)), reverse=True):
+            text = text.replace(str(folder), folder.name)
+        return printable(text)
 
     def place(self, name: str) -> Path:
         """Where a new gallery of that name goes. Raises ApiError: 422, the name does not do; 409, it is taken."""

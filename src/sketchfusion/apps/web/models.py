@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sketchfusion.apps.web.admission import ModelThread
 from sketchfusion.apps.web.errors import ApiError
+from sketchfusion.apps.web.memory import apart
 from sketchfusion.apps.web.sketches import Described, Sketch
 from sketchfusion.canvas import Canvas
 from sketchfusion.fusion.extractor import SketchFusion
@@ -129,7 +130,7 @@ def describe_sketches(model: SketchFusion, sketches: Sequence[Sketch]) -> list[D
     features = model.features_of(Canvas.stack(canvases))
     found = []
     for index, canvas in enumerate(canvases):
-        feature_map = features.feature_map[index:index + 1].clone()  # not a view that keeps the whole batch in memory
+        feature_map = apart(features.feature_map[index:index + 1])
         found.append(Described(canvas, features.descriptor[index].float().numpy().copy(), feature_map,
                                sketch_descriptor_of(feature_map, canvas)))
     return found

@@ -14,6 +14,7 @@ from sketchfusion.apps.web.errors import ApiError
 from sketchfusion.apps.web.folders import locate, real_roots
 from sketchfusion.apps.web.galleries import Galleries, find_photos, unknown_photo
 from sketchfusion.apps.web.jobs import Job, Jobs
+from sketchfusion.apps.web.memory import Returning
 from sketchfusion.apps.web.metrics import Metrics
 from sketchfusion.apps.web.models import Load, Loaded, Models, PatientDescriber
 from sketchfusion.apps.web.settings import Settings
@@ -40,7 +41,8 @@ class Service:
     def __init__(self, settings: Settings, load: Load) -> None:
         limits = settings.limits
         self.settings, self.limits, self.metrics = settings, limits, Metrics()
-        self.thread = ModelThread(limits, self.metrics.batches.observe)
+        self.memory = Returning()
+        self.thread = ModelThread(limits, self.on_batch)
         self.rows = Lane("the galleries", 2, limits)
         self.photos = Together("photos", waiting=limits.waiting * CONNECTIONS, batch=PHOTOS_TOGETHER,
                                seconds=limits.request_seconds)
@@ -58,6 +60,11 @@ class Service:
             self.metrics.waiting.labels(name).set_function(partial(getattr, thread, "pending"))
         self.metrics.sketches.set_function(lambda: len(self.sketches))
         self.metrics.sketch_bytes.set_function(lambda: self.sketches.num_bytes)
+
+    def on_batch(self, size: int) -> None:
+        """What is done before so many calls pass the model together."""
+        self.metrics.batches.observe(size)
+        self.memory.count(size)
 
     def warm(self) -> Loaded:
         """Load the model that the first usable gallery needs. Raises the library's errors."""

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sketchfusion.apps.web.admission import ModelThread
 from sketchfusion.apps.web.errors import ApiError
+from sketchfusion.apps.web.memory import apart
 from sketchfusion.apps.web.models import Loaded
 from sketchfusion.apps.web.photos import decode_photo, read_photo
 from sketchfusion.apps.web.settings import Limits
@@ -87,7 +88,7 @@ class PhotoMaps:
 def stored_map(photo: Photo, loaded: Loaded) -> PhotoMap:
     """The one of the gallery. Raises GalleryError: damaged."""
     canvas = blank_canvas([(photo.height, photo.width)], loaded.model.canvas_size)
-    return PhotoMap(expand(photo.dense)[None], canvas, "stored")
+    return PhotoMap(apart(expand(photo.dense)[None]), canvas, "stored")
 
 
 @torch.no_grad()
@@ -95,7 +96,7 @@ def map_of_file(photo: Photo, model: SketchFusion, root: Path) -> PhotoMap:
     """By one pass of the model, decoded as indexing decodes it."""
     picture = decode_photo(photo, root, model.canvas_size)
     canvas = model.place(picture, "photo", (photo.height, photo.width))
-    features = model.features_of(canvas).feature_map.float().cpu().clone()
+    features = apart(model.features_of(canvas).feature_map)
     return PhotoMap(features, blank_canvas([(photo.height, photo.width)], canvas.side), "photo")
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from sketchfusion.apps.web.folders import list_folder
+from sketchfusion.apps.web.jobs import Job
 from sketchfusion.apps.web.schemas import (
     FolderOut,
     FoldersOut,
@@ -20,7 +21,7 @@ from sketchfusion.apps.web.schemas import (
     PlacesOut,
     UpdateGallery,
 )
-from sketchfusion.apps.web.service import Serving
+from sketchfusion.apps.web.service import Service, Serving
 
 router = APIRouter(tags=["galleries"])
 
@@ -69,10 +70,16 @@ async def folders(service: Serving, path: Annotated[str, Query(max_length=4096)]
 @router.get("/jobs/{jid}")
 async def job(service: Serving, jid: str) -> JobOut:
     """How far a job is."""
-    return JobOut.of(service.jobs.get(jid), service.limits.errors_listed)
+    return told(service, service.jobs.get(jid))
 
 
 @router.delete("/jobs/{jid}")
 async def cancel(service: Serving, jid: str) -> JobOut:
     """Cancel a job; what it indexed stays."""
-    return JobOut.of(service.jobs.cancel(jid), service.limits.errors_listed)
+    return told(service, service.jobs.cancel(jid))
+
+
+def told(service: Service, job: Job) -> JobOut:
+    """How far a job is, as clients may see it."""
+    seen = JobOut.of(job, service.limits.errors_listed)
+    return seen.model_copy(update={"message": service.galleries.named(seen.message)}) if seen.message else seen
