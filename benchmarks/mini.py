@@ -2,10 +2,10 @@
 
     python benchmarks/mini.py --data DATA --out benchmarks/results/mini.json --pictures docs/images
 
-Backbones on held-out pictures; the shipped fusion and what needs no training, on the real sketches and photos of
-``pacs_dev``, which were never trained on; the cost of a query. Every mean has the 95 % interval of a bootstrap over
-queries. ``--only`` runs a part and keeps the rest of an existing file. Seeds and trained baselines, on all tasks:
-``benchmarks/tasks.py``.
+Backbones on held-out pictures; the shipped fusion and what needs no training, on the real sketches and photos of the
+development set ``pacs_dev``, of whose pictures none was trained on, while its classes were, from others; the cost of a
+query. Every mean has the 95 % interval of a bootstrap over queries. ``--only`` runs a part and keeps the rest of an
+existing file. Seeds and trained baselines, on all tasks: ``benchmarks/tasks.py``.
 """
 
 from __future__ import annotations

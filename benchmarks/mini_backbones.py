@@ -1,4 +1,4 @@
-"""How good the backbones of `mini` are: the autoencoder's PSNR, CLIP's zero-shot naming, the diffusion model's samples.
+"""How good the backbones of `mini` are: the autoencoder's PSNR, CLIP's naming by text, the diffusion model's samples.
 
 All of it from the weights in the package, as the stock classes load them, on pictures that were held out of training.
 """
@@ -72,7 +72,7 @@ def through(vae: Any) -> Callable[[Tensor], Tensor]:
 
 
 def measure_clip(named: Corpus, weights: Path) -> dict[str, Any]:
-    """Zero-shot top-1 and top-5 on held-out photos and drawings; the names are all classes of the set."""
+    """Top-1 and top-5 of naming by text on held-out photos and drawings; the names, all learned, are the set's."""
     from transformers import CLIPTextModelWithProjection, CLIPTokenizer, CLIPVisionModelWithProjection
 
     folder = weights / "clip"

@@ -19,20 +19,22 @@ from typing import Any
 import pytest
 import typer
 import yaml
-from PIL import Image
+from PIL import Image, ImageDraw
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from sketchfusion.apps.cli.main import app
+from sketchfusion.apps.cli.main import app as verbs
+from sketchfusion.apps.web.app import create_app
+from sketchfusion.apps.web.settings import API, Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
-RUN_PAGES = ("index.md", "install.md", "tour.md", "recipes.md", "tasks.md", "training.md", "datasets.md", "analysis.md")
+RUN_PAGES = [name for name in PAGES if name != "cli.md" and not name.startswith("api/")]  # those two are generated
 SHELL = ("sh", "bash", "")  # a fence without a language holds commands too; output is "text"
 BLOCK = re.compile(r"(?:^<!-- not run: (?P<reason>[^\n]+) -->\n+)?^```(?P<info>[^\n]*)\n(?P<text>.*?)^```$",
                    flags=re.DOTALL | re.MULTILINE)
-COMMANDS: Any = get_command(app)
+COMMANDS: Any = get_command(verbs)
 UsageError: Any = typer.BadParameter.__base__
 CLASSES = ("cat", "house")  # of the data set of one's own
 
@@ -91,7 +93,7 @@ def run(words: list[str]) -> None:
     """Run a command in this process."""
     assert words[0] == "sketchfusion", f"{shlex.join(words)!r} is neither run nor marked with <!-- not run: why -->"
     given = [os.path.expanduser(word) for word in words[1:]]  # noqa: PTH111 - only a leading ~
-    result = CliRunner().invoke(app, given, catch_exceptions=False)
+    result = CliRunner().invoke(verbs, given, catch_exceptions=False)
     assert result.exit_code == 0, f"{shlex.join(words)}\n{result.output}"
 
 
@@ -103,6 +105,14 @@ def load_script(name: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def picture_of_a_thing(number: int) -> Image.Image:
+    """A photo that `make-composites` can cut: a thing of one colour on plain paper."""
+    image = Image.new("RGB", (100, 80), (240, 240, 236))
+    shape = ImageDraw.Draw(image).ellipse if number < 2 else ImageDraw.Draw(image).rectangle
+    shape((26, 16 + 2 * number, 74, 64), fill=(30 + 50 * number, 90, 140 - 40 * number))
+    return image
 
 
 @pytest.fixture
@@ -127,6 +137,9 @@ def workplace(tmp_path: Path, sketch_file: Path, photo_folder: Path, encoder_fol
             picture.save(tmp_path / "my_pictures" / "photos" / class_name / f"{seed}.jpg")
             Image.open(sketch_file).rotate(40 * (3 * label + seed), fillcolor=255).save(
                 tmp_path / "my_pictures" / "sketches" / class_name / f"{seed}.png")
+    for number, class_name in enumerate(("ball", "ball", "stone", "stone")):
+        (photo_folder / class_name).mkdir(exist_ok=True)
+        picture_of_a_thing(number).save(photo_folder / class_name / f"{number}.png")
     shutil.copytree(encoder_folder("dinov2"), tmp_path / "my-encoder")
     return tmp_path
 
@@ -156,6 +169,23 @@ def test_every_command_exists_with_its_options(name: str) -> None:
                 parse(words)
             elif words[0].startswith("python") and words[1].endswith(".py"):
                 assert (ROOT / words[1]).exists(), f"{name}: {words[1]}"
+
+
+def test_every_address_of_the_http_api_exists(tmp_path: Path) -> None:
+    app = create_app(Settings(home=tmp_path, photos=tmp_path))
+    app.state.service.close()
+    paths = app.openapi()["paths"]
+    told = set()
+    for row in re.findall(r"^\| (`.*?) \|", page("api_http.md"), flags=re.MULTILINE):
+        for method, address in re.findall(r"`(?:(GET|POST|DELETE) )?(?:\.{3})?(/[^`]+)`", row):
+            found = {path for path in paths if path.endswith(address) and (method or "get").lower() in paths[path]}
+            assert found, f"{method} {address}"
+            told |= found
+    assert told == set(paths)
+    for path, query in re.findall(rf"http://127.0.0.1:7861{API}([\w/]+)(?:\?([\w=&]+))?", page("api_http.md")):
+        operations = paths[f"{API}{path.replace('GALLERY', '{gid}')}"].values()
+        names = {parameter["name"] for each in operations for parameter in each.get("parameters", ())}
+        assert {pair.split("=")[0] for pair in query.split("&") if pair} <= names, query
 
 
 @pytest.mark.parametrize(("line", "message"), [

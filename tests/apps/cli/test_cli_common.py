@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from sketchfusion.apps.cli import common
+from sketchfusion.apps.cli import common, main
 from sketchfusion.errors import ConfigError
 
 
@@ -60,3 +61,14 @@ def test_open_model_loads_a_preset() -> None:
     assert (model.name, model.overrides) == ("tiny", ())
     with pytest.raises(ConfigError):
         common.open_model("no-such-preset", device="cpu")
+
+
+def test_threads_that_wait_sleep_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(main, "app", lambda: None)
+    monkeypatch.setenv("OMP_WAIT_POLICY", "")  # so that it is put back afterwards
+    del os.environ["OMP_WAIT_POLICY"]
+    main.run()
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    main.run()
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
