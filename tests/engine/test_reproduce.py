@@ -7,6 +7,7 @@ import json
 import shutil
 import statistics
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from PIL import Image
 from scipy.stats import t as student
 
 from sketchfusion.engine import reproduce as module
+from sketchfusion.engine.protocols import Found, find_protocol
 from sketchfusion.engine.reproduce import Bench, Open, Reproduced, Status, file_of, number_of, reproduce
 from sketchfusion.engine.results import Result
 from sketchfusion.engine.table_data import read_table
@@ -81,7 +83,8 @@ def test_rows_of_ours_stand_beside_the_papers(go: Go, tmp_path: Path) -> None:
     assert [item.row.title for item in found.rows] == ["B-CLIP", "HOG", "Gen-VAE", "LVM", "SD-PL", "Proposed"]
     ours = row(found, "Proposed")
     result = Result.load(tmp_path / "out" / "2" / "pacs-instances" / "fused.json")
-    assert ours.files == (tmp_path / "out" / "2" / "pacs-instances" / "fused.json",)
+    assert ours.evidence == {"pacs-instances": (module.Evidence(
+        "2/pacs-instances/fused.json", "pacs-instances, test split", result.fingerprint, result.data),)}
     assert ours.paper == (33.01, 67.92, None, None, None)
     assert ours.ours[:2] == (None, None)  # there is no Sketchy
     measure = result.measures["Acc@5"]
@@ -130,6 +133,16 @@ def test_heads_are_part_of_the_identity(root: Path, make_tiny: Callable[..., Ske
     assert module.identity_of(model, "B-CLIP", (), tested) == other
 
 
+@pytest.mark.parametrize("change", [
+    {"rounded": True}, {"refined": True}, {"gallery": "photos"}, {"split_rule": "pictures"}, {"options": {"a": 1}},
+    {"side": 256}, {"lists": "sketchy-21"}, {"measures": (Found(1),)}])
+def test_all_of_the_protocol_is_part_of_the_identity(change: dict[str, Any]) -> None:
+    protocol = find_protocol("pacs-instances")
+    assert module.identity_of_protocol(replace(protocol, **change)) != module.identity_of_protocol(protocol)
+    reworded = replace(protocol, source="in other words")
+    assert module.identity_of_protocol(reworded) == module.identity_of_protocol(protocol)
+
+
 def test_a_stopped_run_goes_on(go: Go, monkeypatch: pytest.MonkeyPatch) -> None:
     real, calls = module.evaluate, []
 
@@ -159,7 +172,7 @@ def test_weights_that_are_missing_are_skipped_once(go: Go, encoder_folder: Calla
 
 def test_a_broken_picture_stops_nothing_else(go: Go, root: Path) -> None:
     (root / "pacs" / "photo" / "house" / "0.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"(?s)nothing of table 2 could be judged.*- pacs \(broken data\): .*0\.png"):
+    with pytest.raises(DataError, match=r"(?s)nothing of table.*- pacs \(broken data\): .*0\.png.*check pacs .*--deep"):
         go("2", "HOG", "fused")
     (root / "caltech-quickdraw").mkdir()
     shutil.rmtree(root / "pacs" / "photo" / "house")
@@ -265,7 +278,11 @@ def test_plain_values_are_in_the_unit_of_their_column(go: Go) -> None:
     assert number is not None
     last = plain["rows"][-1]
     assert last["ours"][3] == {"mean": pytest.approx(100 * number.mean), "low": pytest.approx(100 * number.low),
-                               "high": pytest.approx(100 * number.high), "queries": 4, "seeds": 1}
+                               "high": pytest.approx(100 * number.high), "queries": 4, "seeds": 1,
+                               "evidence": last["ours"][2]["evidence"]}
+    evidence, = last["ours"][3]["evidence"]
+    assert evidence["file"] == last["results"][0] == "2/pacs-instances/fused.json"
+    assert (evidence["protocol"], len(evidence["data"]) > 8) == ("pacs-instances, test split", True)
     assert last["paper"][:2] == [33.01, 67.92]
     assert plain["columns"][3] == {"data": "PACS", "protocol": "pacs-instances", "measure": "Acc@5", "in_paper": False,
                                    "unit": "percent"}

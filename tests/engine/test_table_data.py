@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from sketchfusion.data.sets import Picture
 from sketchfusion.data.world import write_world
 from sketchfusion.engine.protocols import find_protocol
-from sketchfusion.engine.table_data import Skip, find_folder, merged, named_folders, read_table, size_note
+from sketchfusion.engine.table_data import Skip, class_note, find_folder, merged, named_folders, read_table, size_note
 from sketchfusion.engine.tables import find_table
 from sketchfusion.errors import ConfigError, DataError
 
@@ -54,6 +56,7 @@ def test_missing_and_broken_are_told_apart(root: Path) -> None:
                      "quickdraw-extended": "missing data", "caltech-quickdraw": "broken data"}
     sketchy = skips[0]
     assert sketchy.protocols == ("sketchy-21",)
+    assert sketchy.reason.count("EXTEND_image_sketchy/<class>") == 1  # the layout is told once
     assert "from http://sketchy.eye.gatech.edu" in sketchy.reason  # the reader's own words
     assert "--data-at sketchy-extended=FOLDER" in sketchy.reason
     assert "has no folder of photos" in skips[-1].reason
@@ -108,6 +111,11 @@ def test_a_smaller_set_than_the_published_one_is_said(root: Path) -> None:
         f"{root / 'pacs'} holds 1 photos, published are 10,453: these are not quite the paper's data")
     assert size_note(find_table("1").groups[3], found["pacs"]) == ""
     assert find_protocol(group.protocol).name == "sketchy-21"
+    assert class_note(found["pacs"]) == ""
+    several = replace(found["pacs"].data, sketches=found["pacs"].data.sketches * 3
+                      + (Picture(root / "a.ndjson", "dog", "", 1),))
+    drawn = replace(found["pacs"], protocol=find_protocol("caltech-10"), data=several)
+    assert class_note(drawn) == "1 to 3 sketches of each class are judged"
 
 
 def test_what_is_wrong_is_said(root: Path) -> None:

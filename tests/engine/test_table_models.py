@@ -82,11 +82,12 @@ def test_variants_are_found_by_seed(tmp_path: Path) -> None:
     found, skips = contenders(find_table("fig5"), "tiny", [], {}, tmp_path)
     seeds = {item.name: [model.seed for model in item.models] for item in found}
     assert seeds == {"fused": ["-0", "-2"], "t-1": ["-0"]}
-    assert [skip.name for skip in skips] == ["t = 50", "t = 400", "t = 700", "t = 50, 195, 400 together"]
-    assert f"--models {tmp_path} --train RECIPE --shards SHARDS --seeds 0 --methods t-50" in skips[0].reason
+    assert [skip.name for skip in skips] == ["t = 50, t = 400, t = 700, t = 50, 195, 400 together"]
+    assert f"--models {tmp_path} --train RECIPE --shards SHARDS --seeds 0 --methods t-50,t-400" in skips[0].reason
     found, skips = contenders(find_table("fig5"), "tiny", [], {}, tmp_path, [1, 2])
     assert [model.seed for model in found[0].models] == ["-2"]
-    assert "seed 1 of fused is not in" in skips[0].reason
+    assert skips[0].reason.startswith(f"seed 1 of fused: not in {tmp_path}; to train: ")
+    assert "--data /my/data" in contenders(find_table("fig5"), "tiny", [], {}, tmp_path, data="/my/data")[1][0].reason
 
 
 def test_a_variant_that_is_not_trained_anew_reads_the_references_fusion(tmp_path: Path) -> None:
@@ -107,14 +108,14 @@ def test_what_is_to_be_trained(tmp_path: Path, recipe: Path) -> None:
     saved(models / "no-aggregation-0" / "fusion")
     table = find_table("6")
     jobs = missing_jobs(table, [], recipe, Path("shards"), models, [0, 1], ["training.steps=2"])
-    names = ["equal-weights", "no-convolutions", "fused", "no-injection"]
+    names = ["equal-weights", "no-convolutions", "fused"]
     assert [(job.variant.name, job.seed) for job in jobs] == [
         *((name, 0) for name in names), *((name, 1) for name in ["no-aggregation", *names])]
     found = {(job.variant.name, job.seed): job.recipe for job in jobs}
-    one = found["no-injection", 1]
-    assert one.settings == ("diffusion.max_batch=128", *VARIANTS["no-injection"].settings)
+    one = found["no-convolutions", 1]
+    assert one.settings == ("diffusion.max_batch=128", *VARIANTS["no-convolutions"].settings)
     assert (one.seed, one.training.steps, one.data.shards) == (1, 2, "shards")
-    assert one.output == str(models / "no-injection-1")
+    assert one.output == str(models / "no-convolutions-1")
     assert {item.cache for item in found.values()} == {str(models / "encoded")}  # encoders run once for all
 
 

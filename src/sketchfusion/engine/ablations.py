@@ -75,10 +75,11 @@ ROWS = (
     Variant("pool-mean", "mean pooling", "descriptor", ("descriptor.pooling=mean",)),
     Variant("pool-gem", "generalised mean pooling", "descriptor", ("descriptor.pooling=gem",)),
     *(Variant(f"only-{task}", f"{task.replace('_', '-')} alone", "tasks", training=alone(task)) for task in TASKS),
-    Variant("unseen", "fused", "unseen", training=UNSEEN),
-    Variant("unseen-bsdclip", "B-SD+CLIP", "unseen",
+    Variant("unseen", "fused, PACS unseen", "unseen", training=UNSEEN),
+    Variant("unseen-bsdclip", "B-SD+CLIP, PACS unseen", "unseen",
             (*WITHOUT_INJECTION, "aggregation.taps=[up1, up2, up3, patches]"), UNSEEN),
-    Variant("unseen-bsd", "B-SD", "unseen", WITHOUT_INJECTION, UNSEEN),
-    Variant("unseen-bclip", "B-CLIP", "unseen", (*WITHOUT_INJECTION, "aggregation.taps=[patches]"), UNSEEN),
+    Variant("unseen-bsd", "B-SD, PACS unseen", "unseen", WITHOUT_INJECTION, UNSEEN),
+    Variant("unseen-bclip", "B-CLIP, PACS unseen", "unseen",
+            (*WITHOUT_INJECTION, "aggregation.taps=[patches]"), UNSEEN),
 )
 VARIANTS: Mapping[str, Variant] = {row.name: row for row in ROWS}

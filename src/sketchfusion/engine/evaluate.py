@@ -30,7 +30,7 @@ from sketchfusion.engine.protocols import (
     find_protocol,
 )
 from sketchfusion.engine.results import Figure, Result, Subject, data_checksum, make_result
-from sketchfusion.errors import ConfigError, DataError
+from sketchfusion.errors import ConfigError, DataError, ImageError
 from sketchfusion.fusion.extractor import SketchFusion
 from sketchfusion.metrics.recognition import top_k_accuracy
 from sketchfusion.metrics.retrieval import rank
@@ -150,7 +150,7 @@ def evaluate(model: SketchFusion | None, protocol: str | Protocol, folder: str |
         ConfigError: unknown protocol, method, setting or split, or the method cannot do the task.
         WeightsUnavailable: the weights of a baseline's own patch encoder are nowhere found.
         DataError: something of the data set is missing or wrong.
-        ImageError: a picture cannot be read.
+        ImageError: a picture cannot be read; the message says how to find all such pictures.
     Source: protocol by protocol, see ``engine.protocols``.
     """
     row = find_protocol(protocol) if isinstance(protocol, str) else protocol
@@ -159,7 +159,11 @@ def evaluate(model: SketchFusion | None, protocol: str | Protocol, folder: str |
     data = data or read_split(row, folder, split, classes)
     run = Run(prepared(model, method, baseline_settings), row, method, Path(folder), split, tuple(sorted(classes)),
               data, common_root(data), batch_size, on_progress, notes=list(data.notes))
-    photos, sketches = JUDGES[row.task](run)
+    try:
+        photos, sketches = JUDGES[row.task](run)
+    except ImageError as error:
+        raise ImageError(f"{error}; remove or repair it; `sketchfusion data check {row.data} {folder} --deep` lists "
+                         "all that cannot be read") from None
     return Evaluation(record(run, [*photos, *sketches]), split, len(photos), len(sketches), tuple(run.notes))
 
 

@@ -94,8 +94,9 @@ def opened(pictures: Iterable[Picture]) -> Iterator[Path | Image.Image]:
         if not drawn:
             yield from (item.path for item in group)
             continue
-        drawings = enumerate(read_drawings(path), start=1)
-        for item in group:
+        items = list(group)
+        drawings = enumerate(read_drawings(path, items[0].line), start=items[0].line)
+        for item in items:
             drawing = next((drawing for line, drawing in drawings if line == item.line), None)
             if drawing is None:
                 raise DataError(f"{path} has no drawing {item.line}; it has changed since it was listed")

@@ -76,8 +76,8 @@ class PairSampler:
         self._by_class = Groups(sketches.classes, sketches.weights), Groups(photos.classes, photos.weights)
         self._by_instance = Groups(sketches.instances, sketches.weights), Groups(photos.instances, photos.weights)
         self.classes = np.setdiff1d(np.intersect1d(sketches.classes, photos.classes), unseen)
-        known = [side.instances[~np.isin(side.classes, unseen)] for side in (sketches, photos)]
-        self.instances = np.intersect1d(*known)
+        drawn, shown = (side.instances[~np.isin(side.classes, unseen)] for side in (sketches, photos))
+        self.instances = np.intersect1d(drawn, shown)
         smaller = np.minimum(*(groups.counts(self.classes) for groups in self._by_class)).astype(np.float64)
         self._samples = np.where(np.isin(sketches.samples, photos.samples), sketches.samples, -1)
         self._photo_of = photo_rows(photos.samples)

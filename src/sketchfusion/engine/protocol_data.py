@@ -11,7 +11,7 @@ from typing import Any
 
 from sketchfusion.data.sets import DataSet, Picture, SketchPhotoSet, find_set, load_split
 from sketchfusion.data.sets.base import check_known
-from sketchfusion.engine.protocols import TEST_SHARE, VALIDATION_SHARE, Protocol, Split, SplitRule
+from sketchfusion.engine.protocols import TEST_SHARE, TRAINED, VALIDATION_SHARE, Protocol, Split, SplitRule
 from sketchfusion.errors import ConfigError, DataError
 
 
@@ -34,7 +34,8 @@ def read_split(protocol: Protocol, folder: str | os.PathLike[str], split: Split 
         found = READERS[protocol.split_rule](protocol, row, folder, split, classes)
         check_there(protocol, found, split)
     except DataError as error:
-        raise DataError(f"{error}. {protocol.name} needs {row.title}, {row.layout}, from {row.source}") from None
+        layout = "" if row.layout in str(error) else f", {row.layout}"
+        raise DataError(f"{error}. {protocol.name} needs {row.title}{layout}, from {row.source}") from None
     return found
 
 
@@ -101,6 +102,14 @@ def unit(picture: Picture) -> tuple[str, str]:
     return picture.class_name, picture.instance or f"{picture.path.name}#{picture.line}"
 
 
+def read_parts(protocol: Protocol, row: DataSet, folder: str | os.PathLike[str], split: Split,
+               classes: Sequence[str]) -> SketchPhotoSet:
+    """What the files themselves call so; of the 24 million that train only the first of each class."""
+    part = "valid" if split == "validation" else split
+    return row.read(folder, part=part, per_class=TRAINED if split == "train" else None, **some(classes),
+                    **protocol.options)
+
+
 def read_whole(protocol: Protocol, row: DataSet, folder: str | os.PathLike[str], split: Split,
                classes: Sequence[str]) -> SketchPhotoSet:
     """All of it."""
@@ -112,7 +121,8 @@ def read_whole(protocol: Protocol, row: DataSet, folder: str | os.PathLike[str],
 
 
 READERS: Mapping[SplitRule, Callable[..., SketchPhotoSet]] = {
-    "classes": read_classes, "rows": read_rows, "pictures": read_pictures, "whole": read_whole}
+    "classes": read_classes, "rows": read_rows, "pictures": read_pictures, "parts": read_parts,
+    "whole": read_whole}
 
 
 def some(classes: Sequence[str]) -> dict[str, Any]:

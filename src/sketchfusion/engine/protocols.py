@@ -19,10 +19,11 @@ from sketchfusion.metrics.segmentation import Regions
 
 Task = Literal["category retrieval", "fine-grained retrieval", "recognition", "correspondence", "segmentation"]
 Split = Literal["train", "validation", "test"]
-SplitRule = Literal["classes", "rows", "pictures", "whole"]
+SplitRule = Literal["classes", "rows", "pictures", "parts", "whole"]
 Gallery = Literal["photos", "drawn", "none"]
 Per = Literal["query", "class", "point"]
 VALIDATION_SHARE, TEST_SHARE = 0.15, 0.2  # of each class, with the split rule "pictures"
+TRAINED = 1000  # drawings of each class that train, with the split rule "parts"
 
 SPLIT_RULES: Mapping[SplitRule, str] = {
     "classes": "test: the unseen classes; validation: as many of the seen ones, those of the smallest SHA-256 of their "
@@ -31,6 +32,8 @@ SPLIT_RULES: Mapping[SplitRule, str] = {
             "photo is validation and the others train",
     "pictures": "own: of each class, in the order of SHA-256 of class and name, the first 20 % are test, the next 15 % "
                 "validation and the others train; sketches of one photo stay together",
+    "parts": "the files' own: test, valid, which is validation, and train, of which the first 1,000 of each class are "
+             "taken",
     "whole": "all is test; nothing of it may train or choose a model",
 }
 GALLERIES: Mapping[Gallery, str] = {
@@ -246,7 +249,8 @@ PER_CLASS = 1000  # drawings that recognition takes of each class of Quick, Draw
 RETRIEVAL = (AveragePrecision(), Precision(100))
 RECOGNITION = (Recognised(1), Recognised(5), Recognised(1, "class"), Recognised(5, "class"))
 POINTS = (KeyPoints(5), KeyPoints(10), KeyPoints(5, per="point"), KeyPoints(10, per="point"))
-MASKS = (Iou(), Iou("both"), Iou(per="class"), Iou("both", "class"), PixelAccuracy())
+MASKS = (Iou(), Iou("both"), Iou(per="class"), Iou("both", "class"), PixelAccuracy(),
+         PixelAccuracy("class"))
 
 
 def zse(k: int | None, at: int) -> tuple[Measure, ...]:
@@ -278,7 +282,8 @@ ROWS: tuple[Protocol, ...] = (
     Protocol("quickdraw-30-zse", "category retrieval", "quickdraw-extended", zse(None, 200), "classes", ZSE, "photos",
              "quickdraw-30"),
     Protocol("caltech-10", "category retrieval", "caltech-quickdraw", RETRIEVAL, "classes",
-             f"{OWN}; the first 200 drawings of each class", "photos", "caltech-10", {"per_class": 200}),
+             f"{OWN}; of each class the first 200 drawings, or as many as there are", "photos", "caltech-10",
+             {"per_class": 200}),
     Protocol("pacs", "category retrieval", "pacs", RETRIEVAL, "whole", f"{OWN}, docs/mini.md", "photos"),
     Protocol("folders", "category retrieval", "folders", RETRIEVAL, "whole", OWN, "photos"),
     Protocol("sketchy-21-instances", "fine-grained retrieval", "sketchy", (Found(1), Found(5)), "classes",
@@ -288,8 +293,10 @@ ROWS: tuple[Protocol, ...] = (
     Protocol("tuberlin-recognition", "recognition", "tu-berlin", RECOGNITION, "pictures",
              "paper, Sec. 6.2, which does not give the split"),
     Protocol("quickdraw-recognition", "recognition", "quickdraw", RECOGNITION, "pictures",
-             f"paper, Sec. 6.2; the first {PER_CLASS:,} drawings of each class, since the split of Sketch-RNN "
-             "(70,000/2,500/2,500) is in pickled files only", options={"per_class": PER_CLASS}),
+             f"{OWN}; of each class the first {PER_CLASS:,} drawings, or as many as there are",
+             options={"per_class": PER_CLASS}),
+    Protocol("quickdraw-recognition-sketchrnn", "recognition", "quickdraw-sketchrnn", RECOGNITION, "parts",
+             "paper, Sec. 6.2; the split of Sketch-RNN: 862,500 test drawings"),
     Protocol("psc6k", "correspondence", "psc6k", (KeyPoints(5), KeyPoints(10)), "whole",
              "PSC6K's benchmark (utils/pck.py): all pairs", rounded=True, side=256),
     Protocol("psc6k-code", "correspondence", "psc6k", (KeyPoints(5, strict=True), KeyPoints(10, strict=True)), "rows",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ from sketchfusion.config import digest
 from sketchfusion.engine.baselines import OPTION
 from sketchfusion.engine.evaluate import Evaluation, Run, common_root, evaluate, subject_of
 from sketchfusion.engine.methods import FUSED, check_method, needs_model, prepared
+from sketchfusion.engine.protocols import Protocol
 from sketchfusion.engine.results import Result
-from sketchfusion.engine.table_data import Skip, Tested, merged, size_note
+from sketchfusion.engine.table_data import Skip, Tested, class_note, merged, size_note
 from sketchfusion.engine.table_models import Contender, Model
 from sketchfusion.engine.tables import Table, TableRow
 from sketchfusion.errors import ConfigError, DataError, ImageError, SketchFusionError, WeightsUnavailable
@@ -67,6 +68,23 @@ class Number:
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """Where a number comes from, one result.
+
+    Attributes:
+        file: its place below the folder of all results.
+        protocol: by which it was judged, with its split, as the result says it.
+        fingerprint: of the model.
+        data: checksum of the files that were used.
+    """
+
+    file: str
+    protocol: str
+    fingerprint: str
+    data: str
+
+
+@dataclass(frozen=True)
 class RowFound:
     """One row of a table that was judged.
 
@@ -74,14 +92,14 @@ class RowFound:
         row: as the table has it.
         paper: the paper's number of each column, as printed.
         ours: our number of each column.
-        files: of the results.
+        evidence: protocol -> its results, one for each seed.
         notes: of the evaluations.
     """
 
     row: TableRow
     paper: tuple[float | None, ...]
     ours: tuple[Number | None, ...]
-    files: tuple[Path, ...] = ()
+    evidence: Mapping[str, tuple[Evidence, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -177,7 +195,7 @@ def reproduce(table: Table, entered: Sequence[Contender], data: Mapping[str, Tes
     every = list(skips)
     for contender in entered:
         results: dict[str, list[Result]] = {}
-        files: list[Path] = []
+        evidence: dict[str, list[Evidence]] = {}
         for model in contender.models:
             for name, tested in data.items():
                 bench.cell += 1
@@ -191,11 +209,13 @@ def reproduce(table: Table, entered: Sequence[Contender], data: Mapping[str, Tes
                     every = merged(every, outcome)
                 else:
                     results.setdefault(name, []).append(outcome)
-                    files.append(file_of(bench.out, contender, model, name))
-        found[contender.row.title] = row_found(table, contender.row, results, files)
+                    file = file_of(bench.out, contender, model, name).relative_to(out).as_posix()
+                    evidence.setdefault(name, []).append(
+                        Evidence(file, outcome.protocol, outcome.fingerprint, outcome.data))
+        found[contender.row.title] = row_found(table, contender.row, results, evidence)
     if not bench.computed + bench.resumed:
         raise nothing_found(table, every)
-    rows = tuple(found.get(row.title) or row_found(table, row, {}, []) for row in table.rows)
+    rows = tuple(found.get(row.title) or row_found(table, row, {}, {}) for row in table.rows)
     return Reproduced(table, rows, tuple(every), notes_of(table, rows, data), bench.computed, bench.resumed)
 
 
@@ -270,7 +290,7 @@ def file_of(out: Path, contender: Contender, model: Model, protocol: str) -> Pat
 
 
 def identity_of(extractor: SketchFusion | None, method: str, settings: Sequence[str], tested: Tested) -> dict[str, Any]:
-    """What a result depends on: method, model, heads, files, and what the protocol measures.
+    """What a result depends on: method, model, heads, files, and the protocol.
 
     Raises:
         WeightsUnavailable, ConfigError: see ``methods.prepared``.
@@ -281,7 +301,13 @@ def identity_of(extractor: SketchFusion | None, method: str, settings: Sequence[
         extractor.heads.record(), *((name, value.detach().float().cpu().flatten().tolist())
                                     for name, value in sorted(extractor.heads.state_dict().items()))]
     return {"method": method, "fingerprint": subject_of(run).fingerprint, "heads": digest(heads), "files": tested.files,
-            "protocol": digest([[measure.name, measure.definition] for measure in tested.protocol.measures])}
+            "protocol": identity_of_protocol(tested.protocol)}
+
+
+def identity_of_protocol(protocol: Protocol) -> str:
+    """Hash of all that a protocol lays down, but for the words on whose it is."""
+    measures = [[type(measure).__name__, measure.name, measure.definition] for measure in protocol.measures]
+    return digest([{**asdict(protocol), "source": ""}, measures])
 
 
 def usable(file: Path, identity: Mapping[str, Any]) -> Result | None:
@@ -293,12 +319,14 @@ def usable(file: Path, identity: Mapping[str, Any]) -> Result | None:
     return result if result is not None and result.settings.get(MARK) == identity else None
 
 
-def row_found(table: Table, row: TableRow, results: Mapping[str, Sequence[Result]], files: Sequence[Path]) -> RowFound:
+def row_found(table: Table, row: TableRow, results: Mapping[str, Sequence[Result]],
+              evidence: Mapping[str, Sequence[Evidence]]) -> RowFound:
     """The numbers of one row."""
     ours = tuple(number_of(results.get(column.protocol, ()), column.measure) for column in table.columns)
     notes = dict.fromkeys(f"{name}: {note}" for name, found in results.items() for result in found
                           for note in result.settings["evaluation"]["notes"])
-    return RowFound(row, table.paper_numbers(row), ours, tuple(files), tuple(notes))
+    return RowFound(row, table.paper_numbers(row), ours, {name: tuple(items) for name, items in evidence.items()},
+                    tuple(notes))
 
 
 def number_of(results: Sequence[Result], measure: str) -> Number | None:
@@ -322,8 +350,8 @@ def notes_of(table: Table, rows: Sequence[RowFound], data: Mapping[str, Tested])
         if group.protocol in data:
             tested = data[group.protocol]
             notes.append(f"{group.protocol}: {tested.protocol.source}")
-            size = size_note(group, tested)
-            notes += [f"{group.protocol}: {text}" for text in (size, group.note) if text]
+            more = (size_note(group, tested), class_note(tested), group.note)
+            notes += [f"{group.protocol}: {text}" for text in more if text]
     notes += [f"{item.row.title}: {item.row.note}" for item in rows if item.row.note]
     return tuple(dict.fromkeys(notes))
 

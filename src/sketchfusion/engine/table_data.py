@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -147,3 +148,12 @@ def size_note(group: ColumnGroup, tested: Tested) -> str:
     other = [f"{there[what]:,} {what}, published are {count:,}" for what, count in group.published.items()
              if there[what] != count]
     return f"{tested.folder} holds {', '.join(other)}: these are not quite the paper's data" if other else ""
+
+
+def class_note(tested: Tested) -> str:
+    """How many sketches of each class are judged, where the protocol takes so many of each; otherwise empty."""
+    if "per_class" not in tested.protocol.options:
+        return ""
+    counts = Counter(sketch.class_name for sketch in tested.data.sketches).values()
+    low, high = min(counts), max(counts)
+    return f"{low:,}{f' to {high:,}' if high > low else ''} sketches of each class are judged"

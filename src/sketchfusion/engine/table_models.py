@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,8 +131,9 @@ def with_given(table: Table, given: Mapping[str, tuple[Path, ...]]) -> tuple[Tab
 
 
 def contenders(table: Table, preset: str, overrides: Sequence[str], given: Mapping[str, Sequence[Path]],
-               models: Path | None, seeds: Sequence[int] = ()) -> tuple[list[Contender], list[Skip]]:
-    """The rows that can be judged, and those that have not been trained.
+               models: Path | None, seeds: Sequence[int] = (), *, data: str = "DATA",
+               ) -> tuple[list[Contender], list[Skip]]:
+    """The rows that can be judged, and those that have not been trained, in as few reasons as will do.
 
     Args:
         table: as ``with_given``, then ``chosen`` give it.
@@ -140,8 +142,10 @@ def contenders(table: Table, preset: str, overrides: Sequence[str], given: Mappi
         given: title of a row -> folders of its seeds, as ``with_given`` has them.
         models: holds ``VARIANT-SEED/fusion``.
         seeds: of the variants; none: all that are there.
+        data: folder of all data, as the commands that train name it.
     """
-    found, skips = [], []
+    found: list[Contender] = []
+    untrained: dict[tuple[str, tuple[int, ...]], list[TableRow]] = {}
     for row in table.rows:
         if row.is_quoted:
             continue
@@ -153,9 +157,20 @@ def contenders(table: Table, preset: str, overrides: Sequence[str], given: Mappi
             entered, lacking = variant_models(row.as_variant(), preset, overrides, models, seeds)
             if entered:
                 found.append(Contender(row, row.variant, FUSED, entered))
-            if lacking:
-                skips.append(Skip("not trained", row.title, (), lacking))
-    return found, skips
+            if lacking or not entered:
+                kind = FINETUNING if row.variant == FINETUNING else ""  # has a command of its own
+                untrained.setdefault((kind, lacking), []).append(row)
+    return found, [untrained_skip(table, rows, lacking, models, data) for (_, lacking), rows in untrained.items()]
+
+
+def untrained_skip(table: Table, rows: Sequence[TableRow], lacking: Sequence[int], models: Path | None,
+                   data: str) -> Skip:
+    """What is to be said of rows that lack the same seeds; none: all of them."""
+    names = ", ".join(dict.fromkeys(row.as_variant().trained_as for row in rows))
+    what = f"seed {', '.join(map(str, lacking))} of {names}" if lacking else names
+    where = f"not in {models}" if models else "nowhere, as no --models are named"
+    command = training_command(table, rows, models, lacking or (0,), data)
+    return Skip("not trained", ", ".join(row.title for row in rows), (), f"{what}: {where}; to train: {command}")
 
 
 def of_folders(folders: Sequence[Path], overrides: Sequence[str]) -> tuple[Model, ...]:
@@ -165,21 +180,16 @@ def of_folders(folders: Sequence[Path], overrides: Sequence[str]) -> tuple[Model
 
 
 def variant_models(variant: Variant, preset: str, overrides: Sequence[str], models: Path | None,
-                   seeds: Sequence[int]) -> tuple[tuple[Model, ...], str]:
-    """The trained fusions of a variant, and what is to be said of those that are not there."""
+                   seeds: Sequence[int]) -> tuple[tuple[Model, ...], tuple[int, ...]]:
+    """The trained fusions of a variant, and those of the seeds that are not there."""
     settings = (*(() if variant.retrained else variant.settings), *overrides)
     name = variant.trained_as
     if models is None and name == REFERENCE:
-        return (Model(preset, settings),), ""
+        return (Model(preset, settings),), ()
     there = trained_seeds(models, name) if models else {}
-    lacking = [seed for seed in seeds if seed not in there]
     found = tuple(Model(str(folder), settings, f"-{seed}") for seed, folder in there.items()
                   if not seeds or seed in seeds)
-    if found and not lacking:
-        return found, ""
-    what = f"seed {', '.join(map(str, lacking))} of {name}" if lacking else name
-    where = f"not in {models}" if models else "nowhere, as no --models are named"
-    return found, f"{what} is {where}; train it: {training_command(variant, models, lacking or (0,))}"
+    return found, tuple(seed for seed in seeds if seed not in there)
 
 
 def trained_seeds(models: Path, name: str) -> dict[int, Path]:
@@ -190,15 +200,16 @@ def trained_seeds(models: Path, name: str) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
-def training_command(variant: Variant, models: Path | None, seeds: Sequence[int]) -> str:
-    """What trains a variant."""
-    place = models or "MODELS"
-    if variant.name == FINETUNING:
+def training_command(table: Table, rows: Sequence[TableRow], models: Path | None, seeds: Sequence[int],
+                     data: str) -> str:
+    """What trains the variants of some rows."""
+    place, source = shlex.quote(str(models or "MODELS")), shlex.quote(data)
+    if rows[0].variant == FINETUNING:
         return (f"sketchfusion train configs/train/finetuning.yaml --data SHARDS --out {place}/{FINETUNING}-{seeds[0]} "
                 f"--set seed={seeds[0]}")
-    several = ",".join(map(str, seeds))
-    return (f"sketchfusion reproduce --table ablations --data DATA --models {place} --train RECIPE --shards SHARDS "
-            f"--seeds {several} --methods {variant.trained_as}")
+    several, names = ",".join(map(str, seeds)), ",".join(dict.fromkeys(row.variant for row in rows))
+    return (f"sketchfusion reproduce --table {table.name} --data {source} --models {place} --train RECIPE "
+            f"--shards SHARDS --seeds {several} --methods {names}")
 
 
 def missing_jobs(table: Table, methods: Sequence[str], recipe: Path, shards: Path, models: Path, seeds: Sequence[int],

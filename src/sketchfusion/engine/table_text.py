@@ -115,7 +115,10 @@ def one_line(text: str) -> str:
 
 
 def as_plain(found: Reproduced) -> dict[str, Any]:
-    """Plain values for JSON: numbers of ours in the unit of their column, as the paper's are."""
+    """Plain values for JSON: numbers of ours in the unit of their column, as the paper's are, each with its evidence.
+
+    The files of results are named by their places below the folder of all results.
+    """
     columns = [{"data": column.title, "protocol": column.protocol, "measure": column.measure,
                 "in_paper": column.paper, "unit": "percent" if column.percent else "share"}
                for column in found.table.columns]
@@ -129,6 +132,9 @@ def plain_row(row: RowFound, columns: Sequence[Column]) -> dict[str, Any]:
     """One row."""
     ours = [None if number is None else {
         **{key: round(column.scale * getattr(number, key), PLACES) for key in ("mean", "low", "high")},
-        "queries": number.queries, "seeds": number.seeds} for number, column in zip(row.ours, columns, strict=True)]
+        "queries": number.queries, "seeds": number.seeds,
+        "evidence": [asdict(item) for item in row.evidence.get(column.protocol, ())],
+    } for number, column in zip(row.ours, columns, strict=True)]
+    files = [item.file for items in row.evidence.values() for item in items]
     return {"title": row.row.title, "quoted": row.row.is_quoted, "paper": list(row.paper), "ours": ours,
-            "results": [str(file) for file in row.files], "notes": list(row.notes)}
+            "results": files, "notes": list(row.notes)}

@@ -83,6 +83,32 @@ def test_json(folders: Path, asked: list[tuple[str, tuple[str, ...]]]) -> None:
     assert "all relevant photos R" in found["measures"]["mAP@all"]["definition"]
 
 
+def test_a_place_that_cannot_be_written_is_told_at_once(folders: Path, asked: list[tuple[str, tuple[str, ...]]],
+                                                       tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("in the way")
+    found = run("folders", "--data", folders, "--out", tmp_path / "file" / "a.json", "--json")
+    message = json.loads(found.stdout)["error"]["message"]
+    assert found.exit_code == 2
+    assert message == (f"cannot write to --out {tmp_path / 'file' / 'a.json'}: {tmp_path / 'file'}: File exists; "
+                       "name a place that is writable and has room")
+
+    def full(**options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    found = run("folders", "--data", folders, "--out", tmp_path / "b.json", "--json")
+    assert "No space left on device" in json.loads(found.stdout)["error"]["message"]
+    assert not asked
+
+
+def test_a_broken_photo_says_what_to_do(folders: Path) -> None:
+    (folders / "photos/cat/0.png").write_bytes(b"no picture")
+    found = run("folders", "--data", folders, "--method", "HOG", "--json")
+    assert found.exit_code == 3
+    assert f"remove or repair it; `sketchfusion data check folders {folders} --deep` lists all" in json.loads(
+        found.stdout)["error"]["message"]
+
+
 def test_hog_loads_no_model(folders: Path, asked: list[tuple[str, tuple[str, ...]]]) -> None:
     found = json.loads(run("folders", "--data", folders, "--method", "HOG", "--json").stdout)
     assert (found["model"], found["seeds"], asked) == ("HOG", [], [])

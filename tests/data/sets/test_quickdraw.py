@@ -1,4 +1,4 @@
-"""Quick, Draw! in its three formats, and files that are malformed or pickled."""
+"""Quick, Draw! as ndjson and in its binary format, and files that are malformed; npz has a file of its own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,12 +16,11 @@ from sketchfusion.data.sets.base import Picture
 from sketchfusion.data.sets.caltech import read_caltech_quickdraw
 from sketchfusion.data.sets.quickdraw import (
     count_drawings,
-    from_offsets,
     read_drawing,
     read_drawings,
     read_quickdraw,
 )
-from sketchfusion.errors import DataError, ImageError
+from sketchfusion.errors import DataError
 
 Strokes = list[list[list[int]]]
 Plant = Callable[..., Path]
@@ -43,16 +41,6 @@ def as_bin(*drawings: Strokes) -> bytes:
         for xs, ys in drawing:
             packed += struct.pack("<H", len(xs)) + bytes(xs) + bytes(ys)
     return packed
-
-
-def as_offsets(drawing: list[list[tuple[int, int]]]) -> np.ndarray:
-    """Sketch-RNN's form, by hand."""
-    rows, last = [], (0, 0)
-    for stroke in drawing:
-        for number, (x, y) in enumerate(stroke):
-            rows.append((x - last[0], y - last[1], int(number == len(stroke) - 1)))
-            last = (x, y)
-    return np.array(rows, dtype=np.int16)
 
 
 def points(drawing: Any) -> list[list[list[float]]]:
@@ -85,84 +73,6 @@ def test_the_binary_format_comes_back(tmp_path_factory: pytest.TempPathFactory,
     lists = [[list(axis) for axis in zip(*stroke, strict=True)] for stroke in drawing]
     file.write_bytes(as_bin(lists, lists))
     assert [points(found) for found in read_drawings(file)] == [lists, lists]
-
-
-@given(strokes)
-def test_offsets_come_back_moved_to_the_corner(drawing: list[list[tuple[int, int]]]) -> None:
-    left = min(x for stroke in drawing for x, _ in stroke)
-    top = min(y for stroke in drawing for _, y in stroke)
-    expected = [[[x - left, y - top] for x, y in stroke] for stroke in drawing]
-    assert [stroke.tolist() for stroke in from_offsets(as_offsets(drawing)).strokes] == expected
-
-
-def test_offsets_without_a_last_lift() -> None:
-    assert [stroke.tolist() for stroke in from_offsets(np.array([[5, 5, 0], [1, 0, 1], [0, 2, 0]])).strokes] == [
-        [[0, 0], [1, 0]], [[1, 2]]]
-
-
-@pytest.mark.parametrize("offsets", [np.zeros((0, 3)), np.array([[np.nan, 0, 0]])])
-def test_offsets_of_nothing(offsets: np.ndarray) -> None:
-    with pytest.raises(ImageError, match="finite steps of a drawing"):
-        from_offsets(offsets)
-
-
-def write_npz(file: Path, **drawings: list[list[list[tuple[int, int]]]]) -> Path:
-    arrays: dict[str, np.ndarray] = {}
-    for part, every in drawings.items():
-        offsets = [as_offsets(drawing) for drawing in every]
-        arrays[part] = np.concatenate(offsets)
-        arrays[f"{part}_lengths"] = np.array([len(rows) for rows in offsets])
-    np.savez(file, **arrays)
-    return file
-
-
-def test_converted_npz(tmp_path: Path) -> None:
-    one, two = [[(0, 0), (3, 4)], [(9, 9)]], [[(0, 0)]]
-    file = write_npz(tmp_path / "cat.npz", valid=[two], train=[one, two])
-    assert [len(drawing.strokes) for drawing in read_drawings(file)] == [2, 1, 1]  # train comes first
-    assert count_drawings(file) == 3
-
-
-def test_published_npz_is_pickled_and_refused(tmp_path: Path) -> None:
-    objects = np.array([np.zeros((2, 3), np.int16), np.zeros((5, 3), np.int16)], dtype=object)
-    np.savez_compressed(tmp_path / "cat.npz", train=objects, valid=objects, test=objects)
-    with pytest.raises(DataError, match=r"cat.npz holds pickled objects, as Sketch-RNN's published files do, and a "
-                                        r"pickle can run any program: it is not read\. Take .*\.ndjson or \.bin"):
-        next(read_drawings(tmp_path / "cat.npz"))
-
-
-def test_the_manual_says_how_to_convert_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one, two = as_offsets([[(0, 0), (3, 4)], [(9, 9)]]), as_offsets([[(0, 0), (5, 5), (6, 7), (8, 8)]])
-    objects = np.empty(2, dtype=object)
-    objects[:] = [one, two]
-    np.savez_compressed(tmp_path / "cat.npz", train=objects, valid=objects[:1], test=objects[1:])
-    manual = (Path(__file__).parents[3] / "docs/datasets.md").read_text(encoding="utf-8")
-    (snippet,) = (block for block in manual.split("```python\n") if "_lengths" in block)
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "converted").mkdir()
-    exec(snippet.partition("```")[0], {})
-    drawings = list(read_drawings(tmp_path / "converted/cat.npz"))
-    assert [len(drawing.strokes) for drawing in drawings] == [2, 1, 2, 1]
-    assert drawings[1].strokes[0].tolist() == [[0, 0], [5, 5], [6, 7], [8, 8]]
-
-
-@pytest.mark.parametrize(("arrays", "text"), [
-    ({"other": np.zeros(3)}, "has no arrays train, valid, test"),
-    ({"train": np.zeros((4, 3))}, "has no array train_lengths"),
-    ({"train": np.zeros((4, 3)), "train_lengths": np.array([2, 1])}, r"add up to 3; expected number arrays"),
-    ({"train": np.zeros((4, 2)), "train_lengths": np.array([4])}, r"train is float64 \(4, 2\)"),
-    ({"train": np.zeros((4, 3)), "train_lengths": np.array([5, -1])}, "lengths int64"),
-])
-def test_malformed_npz(tmp_path: Path, arrays: dict[str, np.ndarray], text: str) -> None:
-    np.savez(tmp_path / "cat.npz", **arrays)  # type: ignore[arg-type]
-    with pytest.raises(DataError, match=text):
-        count_drawings(tmp_path / "cat.npz")
-
-
-@pytest.mark.parametrize("content", [b"", b"no", as_ndjson(CAT)])
-def test_no_npz(plant: Plant, content: bytes) -> None:
-    with pytest.raises(DataError, match="is no npz archive"):
-        list(read_drawings(plant("cat.npz", content=content) / "cat.npz"))
 
 
 @pytest.mark.parametrize("cut", [1, 5, 18, 20, -1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -90,9 +91,22 @@ def split_names(classes: str | None) -> tuple[str, ...]:
 
 
 def check_out(out: Path | None) -> None:
-    """Raise ConfigError where the result cannot be a file, before hours are spent on it."""
+    """Raise ConfigError where the result cannot be a file, before hours are spent on it. Its folder is made."""
     if out is not None and out.is_dir():
         raise ConfigError(f"--out {out} is a folder; name a file, such as {out / 'result.json'}")
+    if out is not None:
+        check_folder(out.parent, out)
+
+
+def check_folder(folder: Path, out: Path) -> None:
+    """Make a folder and try to write there. Raises ConfigError: this is no place for what ``--out`` names."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as trial:
+            trial.write(b"0")
+    except OSError as error:
+        raise ConfigError(f"cannot write to --out {out}: {folder}: {error.strerror or error}; name a place that is "
+                          "writable and has room") from None
 
 
 def show_protocols(*, as_json: bool) -> None:

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from sketchfusion.apps.cli import common, training
-from sketchfusion.apps.cli.evaluate import split_names
+from sketchfusion.apps.cli.evaluate import check_folder, split_names
 from sketchfusion.apps.cli.table import show
 from sketchfusion.apps.cli.train import encoding_bar
 from sketchfusion.config import DEFAULT_PRESET
@@ -83,12 +83,14 @@ def reproduce(
     wanted, given = table_models.with_given(find_table(table), table_models.named_models(model or ()))
     wanted = table_models.chosen(wanted, names)
     own = baseline_settings(baseline_set or ())
-    make_folder(out)
+    check_folder(out / wanted.name, out)
+    check_models(models, train)
     found, skips = read_table(wanted, data.expanduser(), named_folders(data_at or ()))
     if train is not None:
         models = models or out / "models"
         skips += train_variants(wanted, names, train, shards, models, numbers or (0,), steps, device)
-    entered, untrained = table_models.contenders(wanted, preset, settings or (), given, models, numbers)
+    entered, untrained = table_models.contenders(wanted, preset, settings or (), given, models, numbers,
+                                                   data=str(data))
     with cell_bar() as on_status, going_on():
         shown = reproduce(
             wanted, entered, found, [*skips, *untrained], out,
@@ -97,12 +99,11 @@ def reproduce(
     publish(shown, out, as_markdown=as_markdown, as_json=as_json)
 
 
-def make_folder(out: Path) -> None:
-    """Raise ConfigError where there can be no results, before hours are spent on them."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"--out {out} cannot be a folder: {error.strerror}; name another place") from None
+def check_models(models: Path | None, train: Path | None) -> None:
+    """Raise ConfigError where the folder of trained variants is not there, unless they are to be trained into it."""
+    if models is not None and train is None and not models.is_dir():
+        raise ConfigError(f"there is no folder {models}, which --models names; expected one that holds "
+                          f"{models / 'VARIANT-SEED/fusion'}, or --train RECIPE --shards FOLDER to train what it lacks")
 
 
 def seed_numbers(seeds: str | None) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from sketchfusion.data.sets.folders import (
 )
 from sketchfusion.data.sets.masked import read_composites_set, read_masked, read_world_set
 from sketchfusion.data.sets.psc6k import read_psc6k
-from sketchfusion.data.sets.quickdraw import read_drawing, read_drawings, read_quickdraw
+from sketchfusion.data.sets.quickdraw import read_drawing, read_drawings, read_quickdraw, read_sketchrnn
 from sketchfusion.data.sets.registry import SETS, DataSet, find_set, read_set
 from sketchfusion.data.sets.sketchy import read_sketchy, read_sketchy_extended
 
@@ -22,6 +22,6 @@ __all__ = [
     "SETS", "SPLITS", "Count", "DataSet", "Findings", "KeyPointPair", "MaskedPair", "Picture", "Problem", "Report",
     "SketchPhotoSet", "check", "find_set", "load_list", "load_split", "read_caltech_quickdraw", "read_composites_set",
     "read_drawing", "read_drawings", "read_file_list", "read_folders", "read_masked", "read_pacs_set", "read_psc6k",
-    "read_quickdraw", "read_quickdraw_extended", "read_set", "read_sketchy", "read_sketchy_extended", "read_tu_berlin",
-    "read_tu_berlin_extended", "read_world_set",
+    "read_quickdraw", "read_quickdraw_extended", "read_set", "read_sketchrnn", "read_sketchy", "read_sketchy_extended",
+    "read_tu_berlin", "read_tu_berlin_extended", "read_world_set",
 ]

@@ -3,7 +3,7 @@
 Layout::
 
     caltech101/<folder>/image_0001.jpg      also 101_ObjectCategories
-    quickdraw/<word>.ndjson                 also .bin or converted .npz
+    quickdraw/<word>.ndjson                 also .bin or .npz of Sketch-RNN
 """
 
 from __future__ import annotations

@@ -91,7 +91,8 @@ def check(name: str, folder: str | os.PathLike[str], *, deep: bool = False,
     except DataError as error:
         kind = "wrong" if Path(folder).is_dir() else "missing"
         return report(row, folder, None, [*findings.problems, Problem(kind, str(error))], deep=deep)
-    problems = [*findings.problems, *wrong_counts(row, found)]
+    told = any(problem.kind == "missing" for problem in findings.problems)
+    problems = [*findings.problems, *wrong_counts(row, found, classes_told=told)]
     groups = equal_files(picture_files(found), None if deep else on_progress)
     if deep:
         problems += unreadable(found, on_progress)
@@ -134,11 +135,16 @@ def counts(row: DataSet, found: SketchPhotoSet) -> tuple[Count, ...]:
                  if number or what in row.published)
 
 
-def wrong_counts(row: DataSet, found: SketchPhotoSet) -> list[Problem]:
-    """A problem for each number that is none of the published ones; that there is nothing at all is told elsewhere."""
+def wrong_counts(row: DataSet, found: SketchPhotoSet, *, classes_told: bool) -> list[Problem]:
+    """A problem for each number that is none of the published ones; that there is nothing at all is told elsewhere.
+
+    Args:
+        classes_told: whether the reader has named what is missing, with its classes, which are then not told again.
+    """
     return [Problem("count", f"{count.found:,} {count.what}, published are "
                              f"{' or '.join(f'{number:,}' for number in count.published)}")
-            for count in counts(row, found) if count.found and count.published and count.found not in count.published]
+            for count in counts(row, found) if count.found and count.published and count.found not in count.published
+            and not (classes_told and count.what.endswith("classes"))]
 
 
 def picture_files(found: SketchPhotoSet) -> list[Path]:

@@ -3,7 +3,7 @@
 =========  =====================================================================================================
 ``ndjson``  one drawing a line, simplified or raw (with times); one ``<class>.ndjson`` a class
 ``bin``     the simplified drawings, packed: little-endian key, country, flag, time, then bytes of x and y
-``npz``     Sketch-RNN's 70,000/2,500/2,500: the published files are pickled and therefore refused, see ``read_npz``
+``npz``     Sketch-RNN's 70,000/2,500/2,500 of a class, as offsets; see ``sketchrnn``
 =========  =====================================================================================================
 """
 
@@ -11,31 +11,29 @@ from __future__ import annotations
 
 import os
 import struct
-import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from sketchfusion.data.sets import listing
 from sketchfusion.data.sets.base import Findings, Picture, SketchPhotoSet, named, order
 from sketchfusion.data.sets.classes import Spelling, load_list
+from sketchfusion.data.sets.sketchrnn import PAPER, Part, list_members, read_members
 from sketchfusion.errors import DataError, ImageError
-from sketchfusion.sketches import MAX_BYTES, MAX_POINTS, Drawing, parse_drawing
+from sketchfusion.sketches import MAX_BYTES, Drawing, parse_drawing
 
 LICENCE = "CC BY 4.0 (The Quick, Draw! dataset, Google)"
 SOURCE = "https://github.com/googlecreativelab/quickdraw-dataset (gs://quickdraw_dataset/full/simplified/*.ndjson)"
+RNN_SOURCE = "https://github.com/googlecreativelab/quickdraw-dataset (gs://quickdraw_dataset/sketchrnn/*.npz)"
+RNN_LAYOUT = "<class>.npz of Sketch-RNN for each of the 345 classes"
 LAYOUT = "<class>.ndjson, <class>.bin or <class>.npz for each of the 345 classes"
-PAPER = 256.0  # side of the paper of simplified drawings
 HEADER = struct.Struct("<Q2sbIH")  # key, country, recognized, time, number of strokes
 COUNT = struct.Struct("<H")
 BLOCK = 1 << 20
 DOWNLOADED = ("full_simplified_", "full_raw_", "full_binary_", "sketchrnn_")
-PARTS = ("train", "valid", "test")  # of Sketch-RNN, in this order
 
 
 def read_quickdraw(folder: str | os.PathLike[str], *, per_class: int | None = None,
@@ -58,13 +56,67 @@ def read_quickdraw(folder: str | os.PathLike[str], *, per_class: int | None = No
 def scan_quickdraw(folder: str | os.PathLike[str], findings: Findings, *, per_class: int | None = None,
                    classes: Iterable[str] | None = None) -> SketchPhotoSet:
     """As ``read_quickdraw``; what is wrong goes to ``findings``."""
+    files, root = class_files(folder, findings, LAYOUT, FORMATS, per_class, classes)
+    sketches = [Picture(file, name, "", line) for name, file in files.items()
+                for line in range(1, counted(file, per_class, findings) + 1)]
+    return SketchPhotoSet("quickdraw", root, tuple(sorted(files)), (), order(sketches), licence=LICENCE, source=SOURCE)
+
+
+def read_sketchrnn(folder: str | os.PathLike[str], *, part: Part | None = None, per_class: int | None = None,
+                   classes: Iterable[str] | None = None) -> SketchPhotoSet:
+    """Quick, Draw! drawings as Sketch-RNN divides them: of each class 70,000 train, 2,500 valid, 2,500 test.
+
+    Args:
+        folder: one ``.npz`` per class.
+        part: of the files' own; all of them if None (there are 26 million).
+        per_class, classes: as ``read_quickdraw``'s; the first drawings of the part.
+    Returns:
+        SketchPhotoSet as ``read_quickdraw``'s; drawings are numbered through train, valid and test.
+    Raises:
+        DataError: as ``read_quickdraw``'s, or a file has not the part.
+    Source: Ha and Eck, A Neural Representation of Sketch Drawings, 2017; paper, Sec. 6.2.
+    """
+    return scan_sketchrnn(folder, Findings(), part=part, per_class=per_class, classes=classes)
+
+
+def scan_sketchrnn(folder: str | os.PathLike[str], findings: Findings, *, part: Part | None = None,
+                   per_class: int | None = None, classes: Iterable[str] | None = None) -> SketchPhotoSet:
+    """As ``read_sketchrnn``; what is wrong goes to ``findings``."""
+    files, root = class_files(folder, findings, RNN_LAYOUT, [".npz"], per_class, classes)
+    sketches = [Picture(file, name, "", line) for name, file in files.items()
+                for line in part_lines(file, part, findings)[:per_class]]
+    return SketchPhotoSet("quickdraw-sketchrnn", root, tuple(sorted(files)), (), order(sketches), licence=LICENCE,
+                          source=RNN_SOURCE)
+
+
+def part_lines(file: Path, part: Part | None, findings: Findings) -> range:
+    """Numbers of the drawings of a part; none where it cannot be read, which is reported."""
+    begin = 1
+    try:
+        members = list_members(file)
+    except DataError as error:
+        findings.add("wrong", str(error))
+        return range(0)
+    for member in members:
+        if member.name == part and member.count:
+            return range(begin, begin + member.count)
+        begin += member.count
+    if part is None and begin > 1:
+        return range(1, begin)
+    findings.add("missing", f"{file} has no drawings{f' in the part {part}' if part else ''}; download it again")
+    return range(0)
+
+
+def class_files(folder: str | os.PathLike[str], findings: Findings, layout: str, formats: Collection[str],
+                per_class: int | None, classes: Iterable[str] | None) -> tuple[dict[str, Path], Path]:
+    """The file of each class that is read, and the folder; what is wrong goes to ``findings``."""
     known = load_list("quickdraw-345")
     wanted = listing.check_classes(classes, known, "quickdraw")
     if per_class is not None and per_class < 1:
         raise DataError(f"per_class must be at least 1, got {per_class}; leave it out for all drawings")
-    root = listing.open_root(folder, LAYOUT)
+    root = listing.open_root(folder, layout)
     spelling, files, unknown = Spelling(known), dict[str, Path](), []
-    every = listing.list_files(root, FORMATS)
+    every = listing.list_files(root, formats)
     endings = sorted({file.suffix.lower() for file in every})
     if len(endings) > 1:
         findings.add("wrong", f"{root} holds {', '.join(endings)} files; expected one format a folder, for the "
@@ -84,10 +136,9 @@ def scan_quickdraw(folder: str | os.PathLike[str], findings: Findings, *, per_cl
     missing = sorted(set(wanted or known) - files.keys())
     if missing:
         findings.add("missing", f"{root} lacks {len(missing)} of {len(wanted or known)} classes: {named(missing)}; "
-                                "expected files such as cat.ndjson: download them, or name the classes that you have")
-    sketches = [Picture(file, name, "", line) for name, file in files.items()
-                for line in range(1, counted(file, per_class, findings) + 1)]
-    return SketchPhotoSet("quickdraw", root, tuple(sorted(files)), (), order(sketches), licence=LICENCE, source=SOURCE)
+                                f"expected files such as cat{next(iter(formats))}: download them, or name the classes "
+                                "that you have")
+    return files, root
 
 
 def bare_name(file: Path) -> str:
@@ -125,25 +176,27 @@ def read_drawing(picture: Picture) -> Drawing:
     Raises:
         DataError: there is no such line, or it is malformed.
     """
-    for line, drawing in enumerate(read_drawings(picture.path), start=1):
-        if line == picture.line:
-            return drawing
-    raise DataError(f"{picture.path} has no drawing {picture.line}; it has changed since it was listed")
+    drawing = next(read_drawings(picture.path, picture.line), None)
+    if drawing is None:
+        raise DataError(f"{picture.path} has no drawing {picture.line}; it has changed since it was listed")
+    return drawing
 
 
-def read_drawings(file: str | os.PathLike[str]) -> Iterator[Drawing]:
-    """All drawings of a file, one after the other: y downwards, on paper of 256 x 256, larger where ink lies beyond.
+def read_drawings(file: str | os.PathLike[str], first: int = 1) -> Iterator[Drawing]:
+    """The drawings of a file, one after the other: y downwards, on paper of 256 x 256, larger where ink lies beyond.
 
+    Args:
+        first: number of the drawing to begin with, from 1; those before it are passed over without decoding.
     Raises:
         DataError: it cannot be read, or a drawing is malformed; the message says which.
     """
     path = Path(file)
-    return format_of(path).read(path)
+    return format_of(path).read(path, max(first, 1))
 
 
-def read_ndjson(file: Path) -> Iterator[Drawing]:
+def read_ndjson(file: Path, first: int = 1) -> Iterator[Drawing]:
     """The drawings of an ndjson file, simplified or raw."""
-    for number, line in enumerate(lines_of(file), start=1):
+    for number, line in islice(enumerate(lines_of(file), start=1), first - 1, None):
         try:
             text = line.decode("utf-8-sig")
             yield parse_drawing(text, f"{file}, line {number}")
@@ -169,9 +222,9 @@ def count_lines(file: Path, limit: int | None) -> int:
     return sum(1 for _ in islice(lines_of(file), limit))
 
 
-def read_bin(file: Path) -> Iterator[Drawing]:
+def read_bin(file: Path, first: int = 1) -> Iterator[Drawing]:
     """The drawings of a file of the binary format."""
-    for number, strokes in enumerate(bin_records(file), start=1):
+    for number, strokes in islice(enumerate(bin_records(file), start=1), first - 1, None):
         points = tuple(np.frombuffer(data, dtype=np.uint8).reshape(2, -1).T.astype(np.float64)
                        for data in strokes if data)
         try:
@@ -208,98 +261,21 @@ def count_bin(file: Path, limit: int | None) -> int:
     return sum(1 for _ in islice(bin_records(file), limit))
 
 
-def read_npz(file: Path) -> Iterator[Drawing]:
-    """The drawings of a Sketch-RNN file that was saved without pickle: ``train``, then ``valid``, then ``test``.
-
-    Each part is an array of (points, 3) offsets and pen marks, of all drawings one after the other, with
-    ``<part>_lengths``, the number of points of each. The published files hold arrays of objects, which only pickle
-    can read, and a pickle can run any program: they are refused. ``docs/datasets.md`` says how to convert them.
-
-    Raises:
-        DataError: the file is pickled, or not of this form.
-    """
-    row = 0
-    for offsets, lengths in npz_parts(file):
-        start = 0
-        for length in lengths.tolist():
-            row += 1
-            try:
-                yield from_offsets(offsets[start : start + length])
-            except ImageError as error:
-                raise DataError(f"{file}, drawing {row}: {error}") from None
-            start += length
-
-
-def npz_parts(file: Path) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
-    """(offsets, lengths) of each part."""
-    hint = "expected number arrays train, valid, test and train_lengths, ...; see docs/datasets.md"
-    try:
-        if not zipfile.is_zipfile(file):
-            raise DataError(f"{file} is no npz archive; {hint}")
-        with np.load(file, allow_pickle=False) as archive:
-            names = [name for name in PARTS if name in archive.files]
-            if not names:
-                raise DataError(f"{file} has no arrays {', '.join(PARTS)}; {hint}")
-            for name in names:
-                offsets = archive[name]
-                if f"{name}_lengths" not in archive.files:
-                    raise DataError(f"{file} has no array {name}_lengths; {hint}")
-                lengths = archive[f"{name}_lengths"]
-                check_npz(file, name, offsets, lengths, hint)
-                yield offsets, lengths
-    except ValueError as error:
-        if "allow_pickle" not in str(error) and "Object arrays" not in str(error):
-            raise DataError(f"cannot read {file}: {error}; {hint}") from None
-        raise DataError(f"{file} holds pickled objects, as Sketch-RNN's published files do, and a pickle can run any "
-                        "program: it is not read. Take the same class as .ndjson or .bin, or convert the file as "
-                        "docs/datasets.md says") from None
-    except (OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise DataError(f"cannot read {file}: {error}; {hint}") from None
-
-
-def check_npz(file: Path, name: str, offsets: npt.NDArray[Any], lengths: npt.NDArray[Any], hint: str) -> None:
-    """Raise DataError unless offsets and lengths fit."""
-    fits = (offsets.ndim == 2 and offsets.shape[1] == 3 and offsets.dtype.kind in "iuf" and lengths.ndim == 1
-            and lengths.dtype.kind in "iu" and (lengths.size == 0 or int(lengths.min()) > 0)
-            and int(lengths.sum()) == len(offsets))
-    if not fits:
-        raise DataError(f"{file}: {name} is {offsets.dtype} {offsets.shape} and its lengths {lengths.dtype} "
-                        f"{lengths.shape} add up to {lengths.sum()}; {hint}")
-
-
-def from_offsets(offsets: npt.NDArray[Any]) -> Drawing:
-    """The drawing of a Sketch-RNN array, moved so that its ink begins at (0, 0).
-
-    Args:
-        offsets: (N, 3): step in x, step in y, and 1 where the pen is lifted after this point.
-    Raises:
-        ImageError: blank, or not finite.
-    """
-    steps = np.asarray(offsets, dtype=np.float64).reshape(-1, 3)
-    if not 0 < len(steps) <= MAX_POINTS or not np.isfinite(steps).all():
-        raise ImageError(f"expected 1 to {MAX_POINTS:,} finite steps of a drawing, got {offsets.shape}")
-    points = np.cumsum(steps[:, :2], axis=0)
-    points -= points.min(axis=0)
-    lifts = np.flatnonzero(steps[:-1, 2] > 0) + 1
-    paper = max(PAPER, float(points.max()) + 1)
-    return Drawing(tuple(np.split(points, lifts)), paper, paper)
-
-
 def count_npz(file: Path, limit: int | None) -> int:
-    """Drawings of a converted Sketch-RNN file."""
-    return sum(len(lengths) for _, lengths in npz_parts(file))
+    """Drawings of a file of Sketch-RNN, by its headers."""
+    return sum(member.count for member in list_members(file))
 
 
 @dataclass(frozen=True)
 class Format:
-    """How a file of drawings is read, and how its drawings are counted."""
+    """How a file of drawings is read from a number on, and how its drawings are counted."""
 
-    read: Callable[[Path], Iterator[Drawing]]
+    read: Callable[[Path, int], Iterator[Drawing]]
     count: Callable[[Path, int | None], int]
 
 
 FORMATS = {".ndjson": Format(read_ndjson, count_lines), ".bin": Format(read_bin, count_bin),
-           ".npz": Format(read_npz, count_npz)}
+           ".npz": Format(read_members, count_npz)}
 
 
 def format_of(file: Path) -> Format:

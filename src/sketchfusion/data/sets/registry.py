@@ -61,6 +61,8 @@ ROWS = (
              "unseen sketches": (2_400,)}),
     DataSet("quickdraw", "Quick, Draw!: drawings of 345 classes", quickdraw.LAYOUT, quickdraw.SOURCE,
             quickdraw.LICENCE, quickdraw.read_quickdraw, quickdraw.scan_quickdraw, {"classes": (345,)}),
+    DataSet("quickdraw-sketchrnn", "Quick, Draw! as Sketch-RNN divides it", quickdraw.RNN_LAYOUT, quickdraw.RNN_SOURCE,
+            quickdraw.LICENCE, quickdraw.read_sketchrnn, quickdraw.scan_sketchrnn, {"classes": (345,)}),
     DataSet("quickdraw-extended", "Quick, Draw! sketches as pictures, with photos", folders.QD_LAYOUT,
             folders.QD_SOURCE, folders.QD_LICENCE, folders.read_quickdraw_extended, folders.scan_quickdraw_extended,
             {"classes": (110,), "unseen photos": (54_151,), "unseen sketches": (92_291,)}),
