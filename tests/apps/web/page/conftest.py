@@ -29,8 +29,13 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 KINDS = ["lighthouse", "cup", "key"]
 PER_KIND = 12  # together more than the page asks for at once
 WAIT = 60_000  # milliseconds, on a machine with much else to do
-SEARCH = re.compile(r"/(search|similar)\?")
+SEARCH = re.compile(r"/(search|similar)\?.*\boffset=0\b")
 ZIGZAG = [(0.15, 0.15), (0.5, 0.2), (0.3, 0.5), (0.65, 0.62), (0.22, 0.7)]  # shares of the paper
+
+
+def is_search(response: Any) -> bool:
+    """Whether it answers with the first photos of a search; others bring more on scrolling."""
+    return bool(SEARCH.search(response.url)) and response.status == 200
 
 
 class Server:
@@ -117,10 +122,13 @@ class Desk:
         return [str(each).split("/")[-2] for each in found]
 
     def answer(self, act: Callable[[], Any]) -> dict[str, Any]:
-        """What the server answers to the search that an act leads to."""
-        with self.page.expect_response(lambda each: SEARCH.search(each.url) and each.status == 200) as found:
+        """What the server answers to the last search that an act leads to; of a search, the first photos."""
+        answers: list[Any] = []
+        self.page.on("response", lambda each: answers.append(each) if is_search(each) else None)
+        with self.page.expect_response(is_search):
             act()
-        return dict(found.value.json())
+        self.rest()
+        return dict(answers[-1].json())
 
     def slide(self, name: str, value: float | str) -> None:
         """Move a slider."""
