@@ -70,7 +70,7 @@ def root(version: bool = typer.Option(False, "--version", help="Print the versio
 def run() -> None:
     """What the ``sketchfusion`` command runs."""
     # PyTorch's threads shall sleep while they wait for each other. Left to spin, they take the core that the one they
-    # wait for needs: on two busy cores a sketch took 10 s instead of 0.2. It is read when torch is imported.
+    # wait for needs, and on busy cores a sketch takes seconds. It is read when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
