@@ -145,3 +145,16 @@ def open_server(make_app: Callable[..., FastAPI]) -> Iterator[Callable[..., int]
     """``open_server(place, **settings)``: the port of a real server in this process, stopped after the test."""
     with ExitStack() as stack:
         yield lambda place, **options: stack.enter_context(served(make_app(place, **options)))
+
+
+@pytest.fixture(scope="session")
+def wait_for() -> Callable[[Callable[[], bool]], None]:
+    """Waits until a condition holds, ten seconds at most."""
+    def wait(condition: Callable[[], bool]) -> None:
+        for _ in range(1000):
+            if condition():
+                return
+            time.sleep(0.01)
+        raise AssertionError("this takes too long")
+
+    return wait

@@ -17,6 +17,8 @@ from PIL import Image
 
 from sketchfusion.apps.web.settings import API, Limits
 
+WaitFor = Callable[[Callable[[], bool]], None]
+
 OpenClient = Callable[..., TestClient]
 
 
@@ -40,15 +42,6 @@ def waiting(client: TestClient, lane: str) -> int:
     return round(float(text.partition(f'sketchfusion_waiting{{lane="{lane}"}} ')[2].split()[0]))
 
 
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for it."""
-    for _ in range(500):
-        if condition():
-            return
-        time.sleep(0.02)
-    raise AssertionError("this takes too long")
-
-
 def hold_the_model(client: TestClient, gate: threading.Event) -> None:
     """Let the model's thread do nothing until the gate opens."""
     begun = threading.Event()
@@ -68,11 +61,11 @@ def refused_as_busy(answer: Any) -> bool:
 
 
 def test_a_full_queue_refuses_the_next_and_harms_nobody(open_client: OpenClient, place: Path, tmp_path: Path,
-                                                        photo: str, gate: threading.Event) -> None:
+                                                        photo: str, gate: threading.Event, wait_for: WaitFor) -> None:
     client = open_client(place, home=tmp_path, limits=Limits(waiting=1))
     with ThreadPoolExecutor(3) as pool:  # two lanes, and one that waits
         taken = [pool.submit(client.get, f"{photo}/picture?side={side}") for side in (20, 30, 40)]
-        until(lambda: waiting(client, "pictures") == 3)
+        wait_for(lambda: waiting(client, "pictures") == 3)
         assert refused_as_busy(client.get(f"{photo}/picture?side=50"))
         assert client.get(f"{photo}/thumbnail").status_code == 200  # another lane
         gate.set()
@@ -81,13 +74,13 @@ def test_a_full_queue_refuses_the_next_and_harms_nobody(open_client: OpenClient,
 
 
 def test_a_full_queue_before_the_model(open_client: OpenClient, place: Path, tmp_path: Path, gallery: str,
-                                       strokes: dict[str, Any], gate: threading.Event) -> None:
+                                       strokes: dict[str, Any], gate: threading.Event, wait_for: WaitFor) -> None:
     client = open_client(place, home=tmp_path, limits=Limits(waiting=2))
     sketches = [client.post(f"{API}/sketches", json={**strokes, "width": 120 + step}).json()["id"] for step in range(3)]
     hold_the_model(client, gate)
     with ThreadPoolExecutor(3) as pool:
         taken = [pool.submit(client.get, f"{gallery}/search?sketch={each}") for each in sketches[:2]]
-        until(lambda: waiting(client, "model") == 2)
+        wait_for(lambda: waiting(client, "model") == 2)
         again = pool.submit(client.get, f"{gallery}/search?sketch={sketches[0]}")  # waits for the same work
         assert refused_as_busy(client.get(f"{gallery}/search?sketch={sketches[2]}"))
         assert client.get(f"{API}/health").status_code == 200
@@ -97,7 +90,7 @@ def test_a_full_queue_before_the_model(open_client: OpenClient, place: Path, tmp
 
 
 def test_what_takes_too_long_is_given_up(open_client: OpenClient, place: Path, tmp_path: Path, gallery: str, photo: str,
-                                         strokes: dict[str, Any], gate: threading.Event) -> None:
+                                         strokes: dict[str, Any], gate: threading.Event, wait_for: WaitFor) -> None:
     client = open_client(place, home=tmp_path, limits=Limits(request_seconds=0.3))
     sketch = client.post(f"{API}/sketches", json=strokes).json()["id"]
     hold_the_model(client, gate)
@@ -106,8 +99,8 @@ def test_what_takes_too_long_is_given_up(open_client: OpenClient, place: Path, t
         assert (answer.status_code, answer.json()["error"]["code"]) == (504, "timeout")
         assert int(answer.headers["retry-after"]) > 0
     gate.set()
-    until(lambda: client.get(f"{gallery}/search?sketch={sketch}").status_code == 200)
-    until(lambda: client.get(f"{photo}/picture").status_code == 200)
+    wait_for(lambda: client.get(f"{gallery}/search?sketch={sketch}").status_code == 200)
+    wait_for(lambda: client.get(f"{photo}/picture").status_code == 200)
 
 
 def ask(port: int, request: str) -> socket.socket:
@@ -130,17 +123,18 @@ def pending(port: int, lane: str) -> int:
 
 
 def test_who_leaves_gives_up_the_place(open_server: Callable[..., int], place: Path, tmp_path: Path, photo: str,
-                                       gate: threading.Event, caplog: pytest.LogCaptureFixture) -> None:
+                                       gate: threading.Event, caplog: pytest.LogCaptureFixture,
+                                       wait_for: WaitFor) -> None:
     port = open_server(place, home=tmp_path, limits=Limits(waiting=1))
     staying = [ask(port, f"GET {photo}/picture?side={side}") for side in (20, 30)]
-    until(lambda: pending(port, "pictures") == 2)
+    wait_for(lambda: pending(port, "pictures") == 2)
     for side in range(40, 45):  # more than may wait, one after another
         leaving = ask(port, f"GET {photo}/picture?side={side}")
-        until(lambda: pending(port, "pictures") == 3)
+        wait_for(lambda: pending(port, "pictures") == 3)
         leaving.close()
-        until(lambda: pending(port, "pictures") == 2)
+        wait_for(lambda: pending(port, "pictures") == 2)
     last = ask(port, f"GET {photo}/picture?side=50")
-    until(lambda: pending(port, "pictures") == 3)
+    wait_for(lambda: pending(port, "pictures") == 3)
     gate.set()
     assert all(answer_of(line).startswith(b"HTTP/1.1 200 ") for line in (*staying, last))
     assert not caplog.records

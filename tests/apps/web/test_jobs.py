@@ -21,6 +21,8 @@ from sketchfusion.fusion.extractor import SketchFusion
 from sketchfusion.index.gallery import Gallery
 from sketchfusion.index.update import Summary, UpdateOptions
 
+WaitFor = Callable[[Callable[[], bool]], None]
+
 OpenClient = Callable[..., TestClient]
 Finished = Callable[[TestClient, str], dict[str, Any]]
 
@@ -33,15 +35,6 @@ def made(limits: Limits | None = None) -> Iterator[Jobs]:
         yield jobs
     finally:
         jobs.close()
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Until it holds."""
-    for _ in range(1000):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError("this takes too long")
 
 
 class Held:
@@ -58,7 +51,7 @@ class Held:
         return Summary(added=2)
 
 
-def test_jobs_are_done_one_after_another() -> None:
+def test_jobs_are_done_one_after_another(wait_for: WaitFor) -> None:
     with made() as jobs:
         first, second = Held(), Held()
         one, two = jobs.add("a", Path("/"), first), jobs.add("b", Path("/"), second)
@@ -71,7 +64,7 @@ def test_jobs_are_done_one_after_another() -> None:
         assert one.summary is not None
 
 
-def test_two_jobs_for_one_gallery_and_a_full_queue() -> None:
+def test_two_jobs_for_one_gallery_and_a_full_queue(wait_for: WaitFor) -> None:
     with made(Limits(jobs_waiting=1)) as jobs:
         held = Held()
         first = jobs.add("a", Path("/"), held)
@@ -88,7 +81,7 @@ def test_two_jobs_for_one_gallery_and_a_full_queue() -> None:
         jobs.add("a", Path("/"), held)  # the next one for the same gallery
 
 
-def test_a_queued_job_is_cancelled_at_once_and_a_running_one_soon() -> None:
+def test_a_queued_job_is_cancelled_at_once_and_a_running_one_soon(wait_for: WaitFor) -> None:
     with made() as jobs:
         first, second = Held(), Held()
         one, two = jobs.add("a", Path("/"), first), jobs.add("b", Path("/"), second)
@@ -104,7 +97,7 @@ def test_a_queued_job_is_cancelled_at_once_and_a_running_one_soon() -> None:
 @pytest.mark.parametrize(("error", "message"), [
     (GalleryError("/root/of/photos lost its photos: /root/of/photos/a.png"), "the folder of photos lost its photos: a"),
     (ZeroDivisionError("a secret"), "something unforeseen happened")])
-def test_a_job_that_fails_does_not_stop_the_next(error: Exception, message: str) -> None:
+def test_a_job_that_fails_does_not_stop_the_next(error: Exception, message: str, wait_for: WaitFor) -> None:
     def fail(job: Job, on_progress: Callable[[int, int], None]) -> Summary:
         raise error
 
@@ -149,7 +142,7 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("small_steps")
 def test_a_job_is_cancelled_in_the_middle(open_client: OpenClient, many: Path, finished: Finished,
-                                          tiny_model: SketchFusion, strokes: dict[str, Any]) -> None:
+                                          tiny_model: SketchFusion, strokes: dict[str, Any], wait_for: WaitFor) -> None:
     client = open_client(many)
     [gallery] = client.get(f"{API}/galleries").json()["galleries"]
     address, sketch = f"{API}/galleries/{gallery['id']}", client.post(f"{API}/sketches", json=strokes).json()["id"]
@@ -174,7 +167,7 @@ def test_a_job_is_cancelled_in_the_middle(open_client: OpenClient, many: Path, f
 
 @pytest.mark.usefixtures("small_steps")
 def test_a_server_that_stops_keeps_what_was_indexed(open_client: OpenClient, many: Path,
-                                                    tiny_model: SketchFusion) -> None:
+                                                    tiny_model: SketchFusion, wait_for: WaitFor) -> None:
     client = open_client(many)
     job = client.post(f"{API}/galleries", json={"name": "new", "folder": "many"}).json()["job"]
     wait_for(lambda: client.get(f"{API}/jobs/{job}").json()["done"] >= 4)
