@@ -27,7 +27,7 @@ from sketchfusion.sketches import render
 
 Draw = Callable[[tuple[int, int], int], Image.Image]
 Vector = Callable[[Picture], Tensor]
-METHODS = ("fused", "B-CLIP", "B-SD", "B-SD+CLIP", "HOG")
+METHODS = ("fused", "B-CLIP", "B-SD", "B-SD+CLIP", "chance", "HOG")
 
 
 def means(found: Evaluation) -> dict[str, float]:

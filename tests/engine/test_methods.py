@@ -45,7 +45,7 @@ def test_the_model_itself_unless_a_baseline_has_an_encoder_of_its_own(
 ) -> None:
     found = {method: prepared(tiny_model, method, settings(method)) for method in METHODS}
     own = {method for method, model in found.items() if model is tiny_model}
-    assert own == {"fused", "B-CLIP", "B-SD", "B-SD+CLIP"}
+    assert own == {"fused", "B-CLIP", "B-SD", "B-SD+CLIP", "chance"}
     assert found["HOG"] is None
     for method in DINO:
         model = found[method]
@@ -116,7 +116,7 @@ def test_the_page_of_protocols_says_what_each_method_does(method: str) -> None:
     assert rows[0].count(" | ") == 4  # the method and four tasks
 
 
-@pytest.mark.parametrize("method", ["fused", "B-CLIP", "B-SD", "B-SD+CLIP"])
+@pytest.mark.parametrize("method", ["fused", "B-CLIP", "B-SD", "B-SD+CLIP", "chance"])
 def test_maps_of_every_method(tiny_model: SketchFusion, pictures: list[Image.Image], method: str) -> None:
     canvas = Canvas.stack([tiny_model.read(picture, "photo") for picture in pictures[:2]])
     maps = maps_of(tiny_model, method, canvas)  # type: ignore[arg-type]

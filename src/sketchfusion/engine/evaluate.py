@@ -15,7 +15,6 @@ from sketchfusion.canvas import Kind
 from sketchfusion.config import digest
 from sketchfusion.data.packed.names import class_name
 from sketchfusion.data.sets import MaskedPair, Picture, SketchPhotoSet
-from sketchfusion.engine.baselines import BASELINES
 from sketchfusion.engine.evaluate_pairs import judge_points, judge_segmentation
 from sketchfusion.engine.methods import FUSED, HOG, check_method, describe, prepared
 from sketchfusion.engine.protocol_data import check_split, read_split
@@ -137,8 +136,8 @@ def evaluate(model: SketchFusion | None, protocol: str | Protocol, folder: str |
         protocol: its name, or one of your own.
         folder: of the data set.
         method: "fused", the model itself; a training-free baseline of its backbones, "B-CLIP", "B-SD" or "B-SD+CLIP",
-            or of another patch encoder on its canvas, "B-DINO" or "B-DINOv2"; or "HOG". ``engine.methods`` says what
-            each does for each task.
+            or of another patch encoder on its canvas, "B-DINO" or "B-DINOv2"; "HOG"; or "chance". ``engine.methods``
+            says what each does for each task.
         baseline_settings: ``key=value`` of that other patch encoder: ``source`` (its places of weights), ``layer``,
             ``size``, ``final_norm``.
         split: "test", or "validation" to choose a model by.
@@ -335,9 +334,9 @@ def record(run: Run, pictures: Sequence[Picture]) -> Result:
 
 
 def subject_of(run: Run) -> Subject:
-    """What was evaluated; a baseline is another model than the one whose backbones it takes, and HOG is none at all."""
+    """What was evaluated; a baseline is another model than the one that it takes parts of, and HOG is none at all."""
     own = Subject(HOG, digest([HOG])) if run.extractor is None else Subject.of(run.extractor)
-    if run.method in BASELINES:
+    if run.extractor is not None and run.method != FUSED:
         own = replace(own, name=f"{own.name}, {run.method}", fingerprint=digest([own.fingerprint, run.method]))
     how = {"method": run.method, "split": run.split, "classes": list(run.classes), "notes": list(run.notes)}
     return replace(own, settings={**own.settings, "evaluation": how})

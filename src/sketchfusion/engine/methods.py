@@ -1,4 +1,4 @@
-"""What is evaluated: the fused features, the training-free baselines of Sec. 6.1, or HOG of edges, as one interface.
+"""What is evaluated: the fused features, the training-free baselines of Sec. 6.1, HOG of edges, or chance.
 
 The parts of a baseline's features are rows of ``engine.baselines.BASELINES``. B-Finetuning and every other trained
 baseline is a model of its own, judged as "fused".
@@ -16,7 +16,8 @@ segmentation    cosine of the photo's map with the max-pooled sketch; the thresh
 
 B-DINO and B-DINOv2 see the extractor's canvas, resized to what their checkpoints were trained with, and give the patch
 tokens of the last block through the closing LayerNorm; B-CLIP is the extractor's own encoder at its own layer. HOG
-gives one vector per picture, has no part in the last two, and needs no extractor.
+gives one vector per picture, has no part in the last two, and needs no extractor. "chance" is white noise for features
+(``engine.chance``); of the extractor it takes the canvas, the grid and the seed.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from sketchfusion.engine.baselines import (
     encode_for,
     own_encoder,
 )
+from sketchfusion.engine.chance import chance_maps, chance_vectors
 from sketchfusion.engine.hog import edge_descriptor
 from sketchfusion.engine.protocols import Task
 from sketchfusion.errors import ConfigError, DataError, ImageError
@@ -47,8 +49,8 @@ from sketchfusion.fusion.extractor import SketchFusion
 from sketchfusion.images import as_image
 from sketchfusion.sketches import render
 
-FUSED, HOG = "fused", "HOG"
-METHODS = (FUSED, *BASELINES, HOG)
+FUSED, CHANCE, HOG = "fused", "chance", "HOG"
+METHODS = (FUSED, *BASELINES, CHANCE, HOG)
 DENSE: tuple[Task, ...] = ("correspondence", "segmentation")
 Advance = Callable[[int], None]
 
@@ -140,6 +142,8 @@ def describe_canvas(model: SketchFusion, method: str, canvas: Canvas) -> Tensor:
     """(B, D) float32 of unit length on the CPU, pooled as the extractor pools."""
     if method == FUSED:
         return model.describe_canvas(canvas)
+    if method == CHANCE:
+        return chance_vectors(canvas.images_01, model.config)
     encoded = encode_for(model, method, canvas.images_01)
     return baseline_vectors(model, encoded, canvas.content, model.config.descriptor, [method])[method]
 
@@ -153,6 +157,8 @@ def maps_of(model: SketchFusion, method: str, canvas: Canvas) -> Tensor:
     """
     if method == FUSED:
         return model.features_of(canvas).feature_map
+    if method == CHANCE:
+        return chance_maps(canvas.images_01, model.config)
     return side_by_side(baseline_maps(model, method, encode_for(model, method, canvas.images_01))).cpu()
 
 

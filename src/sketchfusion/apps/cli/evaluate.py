@@ -27,7 +27,7 @@ def evaluate(
         metavar="PRESET|FOLDER|CONFIG", help="Preset name, folder of a trained model, or configuration file.")] = None,
     method: Annotated[str, typer.Option(
         metavar="METHOD", help="fused; without training, of the same backbones B-CLIP, B-SD or B-SD+CLIP, of another "
-                               "encoder B-DINO or B-DINOv2; or HOG, which takes no model.")] = "fused",
+                               "encoder B-DINO or B-DINOv2; HOG, which takes no model; or chance.")] = "fused",
     baseline_set: Annotated[list[str] | None, typer.Option(
         "--baseline-set", metavar="KEY=VALUE", help="Override a setting of that other encoder: source (the folder of "
                                                     "its weights), layer, size or final_norm; may be repeated.",
