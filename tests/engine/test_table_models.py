@@ -37,7 +37,8 @@ def recipe(tmp_path: Path) -> Path:
 
 def test_methods_of_the_preset() -> None:
     found, skips = contenders(find_table("1"), "tiny", ["diffusion.seed=3"], {}, None)
-    assert [item.method for item in found] == ["B-CLIP", "B-DINO", "B-DINOv2", "B-SD", "B-SD+CLIP", "HOG", "chance", "fused"]
+    methods = [item.method for item in found]
+    assert methods == ["B-CLIP", "B-DINO", "B-DINOv2", "B-SD", "B-SD+CLIP", "HOG", "chance", "fused"]
     assert {item.models for item in found} == {(Model("tiny", ("diffusion.seed=3",)),)}
     skip, = skips
     assert (skip.kind, skip.name) == ("not trained", "B-Finetuning")
