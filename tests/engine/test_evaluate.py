@@ -255,3 +255,10 @@ def test_a_few_real_pictures(data_root: Path, tmp_path: Path, tiny_model: Sketch
         found = evaluate(tiny_model, "pacs", tmp_path, method=method)  # type: ignore[arg-type]
         assert (found.photos, found.sketches) == (8, 8)
         assert 0.3 < means(found)["mAP@all"] <= 1
+
+
+def test_sketches_of_one_photo_are_one_group(pacs: Path, folders: Path, tiny_model: SketchFusion) -> None:
+    """Of each class the first two sketches show one photo, the third another, the fourth none."""
+    for protocol, groups in (("pacs", (0, 0, 1, 2, 3, 3, 4, 5)), ("pacs-instances", (0, 0, 1, 2, 2, 3))):
+        assert evaluate(tiny_model, protocol, pacs).result.groups == {"queries": groups}
+    assert not evaluate(tiny_model, "folders", folders).result.groups  # nothing says what was drawn of what

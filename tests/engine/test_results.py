@@ -54,6 +54,28 @@ def test_what_a_result_says(make: Callable[..., Result], tiny_model: SketchFusio
     assert (measure.low, measure.high) == pytest.approx(bootstrap_interval(VALUES), abs=1e-6)
 
 
+def test_queries_that_belong_together_are_drawn_together(tiny_model: SketchFusion) -> None:
+    values, photos = torch.tensor([0.1, 0.2, 0.9, 0.8] * 4), ("b.jpg", "b.jpg", "a.jpg", "a.jpg") * 4
+    ids = tuple(f"{number}.png" for number in range(16))
+
+    def made(values: torch.Tensor, **more: Any) -> Result:
+        return make_result(tiny_model, {"mAP@all": Figure(values, AP, "sketches")}, {"sketches": ids},
+                           task="category retrieval", protocol="pacs", data="abc", **more)
+
+    result = made(values, groups={"sketches": photos})
+    other = made(values + torch.tensor([.2, .1, 0, 0] * 4), groups={"sketches": photos})
+    assert result.groups == {"sketches": (0, 0, 1, 1) * 4}
+    measure = result.measures["mAP@all"]
+    assert (measure.low, measure.high) == pytest.approx((0.15, 0.85))  # either photo twice
+    alone = made(values).measures["mAP@all"]
+    assert alone.low > measure.low
+    assert alone.high < measure.high
+    found = compare(result, other).measures[0].found
+    assert (found.low, found.high) == pytest.approx((0, 0.15))
+    with pytest.raises(DataError, match=r"groups of shape \(2,\); expected \(16,\)"):
+        made(values, groups={"sketches": photos[:2]})
+
+
 def test_saved_and_loaded_again(make: Callable[..., Result], tmp_path: Path) -> None:
     result = make()
     file = result.save(tmp_path / "evidence" / "a.json")
@@ -82,12 +104,13 @@ def change(record: dict[str, Any], **measure: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("damage", "message"), [
-    (lambda record: {**record, "format": 2}, "is no result of format 1, its format is 2; run its evaluation again"),
+    (lambda record: {**record, "format": 1}, "is no result of format 2, its format is 1; run its evaluation again"),
     (lambda record: [record], "its format is None"),
     (lambda record: change(record, mean=0.9), "the mean of mAP@all is 0.9, but that of its values 0.444444"),
     (lambda record: change(record, values=[0.5]), "1 values for 4 queries 'sketches'"),
     (lambda record: change(record, queries="photos"), "4 values for 0 queries 'photos'"),
     (lambda record: {**record, "queries": {"sketches": [*IDS[:3], IDS[0]]}}, "hold an id twice"),
+    (lambda record: {**record, "groups": {"sketches": [0]}}, "there are groups of 1 for 4 queries 'sketches'"),
     (lambda record: {key: value for key, value in record.items() if key != "data"}, "damaged: data: Field required"),
     (lambda record: {**record, "extra": 1}, "damaged: extra: Extra inputs"),
 ])

@@ -43,6 +43,52 @@ def test_interval_is_the_one_of_the_differences() -> None:
                                                     abs=1e-6)
 
 
+def slow_groups(values: list[float], groups: list[int], draws: int, seed: int) -> list[float]:
+    generator, names = torch.Generator().manual_seed(seed), sorted(set(groups))
+    means = []
+    for row in torch.randint(len(names), (draws, len(names)), generator=generator).tolist():
+        drawn = [value for name in row for value, own in zip(values, groups, strict=True) if own == names[name]]
+        means.append(sum(drawn) / len(drawn))
+    return means
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 4)), min_size=1, max_size=12))
+def test_groups_are_drawn_whole(queries: list[tuple[float, int]]) -> None:
+    values, groups = zip(*queries, strict=True)
+    found = drawn_means(torch.tensor(values, dtype=torch.float64), 40, 2, torch.tensor(groups))
+    assert found.tolist() == pytest.approx(slow_groups(list(values), list(groups), 40, 2))
+
+
+def test_groups_of_one_change_nothing() -> None:
+    alone = torch.tensor([3, 5, 6, 8, 9])
+    assert torch.equal(drawn_means(SECOND, 50, 1, alone), drawn_means(SECOND, 50, 1))
+    assert paired_bootstrap(FIRST, SECOND, groups=alone) == paired_bootstrap(FIRST, SECOND)
+    holed = torch.cat([torch.tensor([float("nan")]), FIRST])
+    assert bootstrap_interval(holed, groups=torch.arange(6)) == bootstrap_interval(FIRST)
+
+
+def test_groups_have_to_fit() -> None:
+    with pytest.raises(DataError, match=r"groups of shape \(4,\); expected \(5,\), one number for each query"):
+        paired_bootstrap(FIRST, SECOND, groups=torch.arange(4))
+    with pytest.raises(DataError, match=r"groups of shape \(5, 1\); expected \(5,\)"):
+        bootstrap_interval(FIRST, groups=torch.arange(5)[:, None])
+
+
+def test_only_drawn_whole_do_groups_give_an_honest_interval() -> None:
+    """Eight sketches of each of 40 photos, some photos hard: 95 % hold the truth, query by query far fewer."""
+    generator = torch.Generator().manual_seed(0)
+    photos = torch.arange(40).repeat_interleave(8)
+    held = {"whole": 0, "query by query": 0}
+    for trial in range(200):
+        values = torch.randn(40, generator=generator)[photos] + 0.5 * torch.randn(320, generator=generator)
+        for way, groups in (("whole", photos), ("query by query", None)):
+            low, high = bootstrap_interval(values, draws=300, seed=trial, groups=groups)
+            held[way] += low <= 0 <= high
+    assert 178 <= held["whole"] <= 198
+    assert held["query by query"] < 130
+
+
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = drawn_means(SECOND, 50, 1)
     monkeypatch.setattr(bootstrap, "CHUNK", 12)  # two draws at once

@@ -50,6 +50,7 @@ class Run:
         root: folder that all of its pictures lie in.
         figures: measure -> what was found.
         queries: name -> ids.
+        groups: name of queries -> what each has in common with others; see ``results.make_result``.
         notes: what a reader of the figures should know, a sentence each.
     """
 
@@ -67,6 +68,7 @@ class Run:
     total: int = 0
     figures: dict[str, Figure] = field(default_factory=dict)
     queries: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -188,10 +190,15 @@ def judge_retrieval(run: Run) -> tuple[Sequence[Picture], Sequence[Picture]]:
         labels, found = torch.arange(len(photos)), found[torch.tensor([row_of[sketch] for sketch, _ in data.pairs])]
         run.queries["queries"] = tuple(f"{run.name_of(data.sketches[sketch])} > {run.name_of(data.photos[photo])}"
                                        for sketch, photo in data.pairs)
+        run.groups["queries"] = tuple(run.name_of(data.photos[photo]) for _, photo in data.pairs)
     else:
         own, labels = (torch.tensor([data.class_names.index(item.class_name) for item in side])
                        for side in (sketches, photos))
         run.queries["queries"] = tuple(run.name_of(sketch) for sketch in sketches)
+        drawn_of = {sketch: data.photos[photo] for sketch, photo in data.pairs}
+        if drawn_of:
+            run.groups["queries"] = tuple(run.name_of(drawn_of.get(number, sketch))
+                                          for number, sketch in enumerate(sketches))
     run.notes.append(f"{len(own):,} queries, {len(photos):,} photos in the gallery")
     measures = [item for item in run.protocol.measures if isinstance(item, RankingMeasure)]
     run.expect(len(found))
@@ -281,11 +288,12 @@ def judge_correspondence(run: Run) -> tuple[Sequence[Picture], Sequence[Picture]
     run.expect(len(pairs))
     found = judge_points(run.model, run.method, pairs, run.protocol, batch_size=run.batch_size, advance=run.advance)
     ids = [f"{run.name_of(pair.sketch)} > {run.name_of(pair.photo)}" for pair in pairs]
-    run.queries["queries"] = tuple(ids)
+    run.queries["queries"], run.groups["queries"] = tuple(ids), tuple(run.name_of(pair.photo) for pair in pairs)
     if "points" in {figure.queries for figure in found.values()}:
         run.queries["points"] = tuple(f"{name}, {way} {number}" for name, pair in zip(ids, pairs, strict=True)
                                       for way in ("photo to sketch", "sketch to photo")
                                       for number, seen in enumerate(pair.visible) if seen)
+        run.groups["points"] = tuple(run.name_of(pair.photo) for pair in pairs for _ in range(2 * sum(pair.visible)))
     run.figures |= found
     return unique(pair.photo for pair in pairs), unique(pair.sketch for pair in pairs)
 
@@ -304,6 +312,7 @@ def judge_masks(run: Run) -> tuple[Sequence[Picture], Sequence[Picture]]:
     run.notes.append(f"threshold {threshold:.3f} of the cosine, " + (
         "the model's own" if run.method == FUSED else f"the best on {len(others):,} other pairs"))
     run.queries["queries"] = tuple(f"{run.name_of(pair.sketch)} > {run.name_of(pair.photo)}" for pair in pairs)
+    run.groups["queries"] = tuple(run.name_of(pair.photo) for pair in pairs)
     for measure in run.protocol.measures:
         if isinstance(measure, MaskMeasure):
             run.add(measure.name, found[measure.name], measure.definition, measure.per,
@@ -330,7 +339,8 @@ def record(run: Run, pictures: Sequence[Picture]) -> Result:
     data = digest([data_checksum(run.root, files), points if task == "correspondence" else []])
     name = f"{run.protocol.name}, {run.split} split" + (f", {', '.join(run.classes)} only" if run.classes else "")
     seeds = () if run.extractor is None else (run.extractor.config.diffusion.seed,)
-    return make_result(subject_of(run), run.figures, run.queries, task=task, protocol=name, data=data, seeds=seeds)
+    return make_result(subject_of(run), run.figures, run.queries, task=task, protocol=name, data=data, seeds=seeds,
+                       groups=run.groups)
 
 
 def subject_of(run: Run) -> Subject:

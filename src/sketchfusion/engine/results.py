@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from pydantic import FiniteFloat, ValidationError, model_validator
+from pydantic import Field, FiniteFloat, ValidationError, model_validator
 from torch import Tensor
 
 from sketchfusion.config import Section
@@ -27,7 +27,7 @@ from sketchfusion.fusion.extractor import SketchFusion
 from sketchfusion.metrics.bootstrap import PairedDifference, paired_bootstrap
 from sketchfusion.metrics.retrieval import bootstrap_interval
 
-FORMAT = 1
+FORMAT = 2  # 1 drew every query by itself
 DIGITS = 6  # of the values; a mean that is further than that from theirs was changed
 LIBRARIES = ("sketchfusion", "torch", "numpy", "pillow", "diffusers", "transformers")
 BLOCK = 1 << 20  # bytes read at once
@@ -42,7 +42,7 @@ class Measure(Section):
         queries: which of the result's lists of queries the values belong to.
         values: one per query, in that order; None where it has none.
         mean: of the values that are there.
-        low, high: 95 % of the bootstrap over the queries.
+        low, high: 95 % of the bootstrap over the queries, or over their groups where they have some.
         higher_is_better: False for errors.
     """
 
@@ -72,6 +72,8 @@ class Result(Section):
         versions: of the libraries.
         date: ISO 8601, UTC.
         queries: name -> ids of queries, in the order of the values.
+        groups: name of queries -> number for each of them, equal where they belong together, such as sketches of one
+            photo; without, every query stands for itself.
         measures: by name.
     """
 
@@ -87,6 +89,7 @@ class Result(Section):
     versions: dict[str, str]
     date: str
     queries: dict[str, tuple[str, ...]]
+    groups: dict[str, tuple[int, ...]] = Field(default_factory=dict)
     measures: dict[str, Measure]
 
     @model_validator(mode="after")
@@ -94,6 +97,10 @@ class Result(Section):
         for name, ids in self.queries.items():
             if len(set(ids)) != len(ids):
                 raise ValueError(f"the queries {name!r} hold an id twice")
+        for name, numbers in self.groups.items():
+            expected = len(self.queries.get(name, ()))
+            if len(numbers) != expected:
+                raise ValueError(f"there are groups of {len(numbers)} for {expected} queries {name!r}")
         for name, measure in self.measures.items():
             expected = len(self.queries.get(measure.queries, ()))
             if len(measure.values) != expected:
@@ -182,7 +189,8 @@ class Subject:
 
 
 def make_result(model: SketchFusion | Subject, figures: Mapping[str, Figure], queries: Mapping[str, Sequence[str]], *,
-                task: str, protocol: str, data: str, seeds: Sequence[int] = ()) -> Result:
+                task: str, protocol: str, data: str, seeds: Sequence[int] = (),
+                groups: Mapping[str, Sequence[str]] | None = None) -> Result:
     """The record of an evaluation of a model, made now.
 
     Args:
@@ -190,25 +198,34 @@ def make_result(model: SketchFusion | Subject, figures: Mapping[str, Figure], qu
         figures: measure -> what was found.
         queries: name -> ids, which stay the same from one evaluation to the next, such as paths below the data folder.
         task, protocol, data, seeds: see ``Result``.
+        groups: name of queries -> what each has in common with others, such as its photo.
     Raises:
         DataError: values and queries do not fit one another, or a measure has no value at all.
     """
     subject = model if isinstance(model, Subject) else Subject.of(model)
+    numbered = {name: tuple(numbers_of(labels)) for name, labels in (groups or {}).items()}
     try:
         return Result(
             task=task, protocol=protocol, model=subject.name, fingerprint=subject.fingerprint,
             overrides=subject.overrides, settings=dict(subject.settings), data=data, seeds=tuple(seeds),
             versions=library_versions(), date=datetime.now(UTC).isoformat(timespec="seconds"),
             queries={name: tuple(ids) for name, ids in queries.items()},
-            measures={name: _measure(figure) for name, figure in figures.items()})
+            groups=numbered,
+            measures={name: _measure(figure, numbered.get(figure.queries)) for name, figure in figures.items()})
     except ValidationError as error:
         raise DataError(f"this is no result: {error.errors()[0]['msg']}; give every value its query") from None
 
 
-def _measure(figure: Figure) -> Measure:
+def numbers_of(labels: Sequence[str]) -> list[int]:
+    """The number of each label, in the order in which they first come."""
+    order: dict[str, int] = {}
+    return [order.setdefault(label, len(order)) for label in labels]
+
+
+def _measure(figure: Figure, groups: Sequence[int] | None) -> Measure:
     rounded = [round(value, DIGITS) for value in figure.values.double().tolist()]
     values = torch.tensor(rounded, dtype=torch.float64)
-    low, high = bootstrap_interval(values)
+    low, high = bootstrap_interval(values, groups=None if groups is None else torch.tensor(groups))
     return Measure(definition=figure.definition, queries=figure.queries, mean=float(values.nanmean()), low=low,
                    high=high, values=tuple(None if math.isnan(value) else value for value in rounded),
                    higher_is_better=figure.higher_is_better)
@@ -312,8 +329,10 @@ def _difference(name: str, first: Result, second: Result, draws: int, seed: int)
         raise DataError(f"{name} is defined as {one.definition!r} in the first result and as {other.definition!r} in "
                         "the second; evaluate both models with the same version")
     order = _rows(name, first.queries[one.queries], second.queries[other.queries])
-    return MeasureDifference(name, paired_bootstrap(one.tensor, other.tensor[order], draws=draws, seed=seed),
-                             one.higher_is_better)
+    numbers = first.groups.get(one.queries)
+    found = paired_bootstrap(one.tensor, other.tensor[order], draws=draws, seed=seed,
+                             groups=None if numbers is None else torch.tensor(numbers))
+    return MeasureDifference(name, found, one.higher_is_better)
 
 
 def _rows(name: str, first: Sequence[str], second: Sequence[str]) -> Tensor:

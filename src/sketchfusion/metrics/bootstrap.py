@@ -1,4 +1,8 @@
-"""Whether one method is better than another: both judged on the same queries, which are drawn anew in pairs."""
+"""Whether one method is better than another: both judged on the same queries, which are drawn anew in pairs.
+
+Queries that have something in common, such as several sketches of one photo, are no independent evidence: they are a
+group, and groups are drawn whole (the cluster bootstrap), which gives the wider interval that is due.
+"""
 
 from __future__ import annotations
 
@@ -34,12 +38,12 @@ class PairedDifference:
     queries: int
 
 
-def paired_bootstrap(first: Tensor, second: Tensor, *, level: float = 0.95, draws: int = 2000,
-                     seed: int = 0) -> PairedDifference:
+def paired_bootstrap(first: Tensor, second: Tensor, *, level: float = 0.95, draws: int = 2000, seed: int = 0,
+                     groups: Tensor | None = None) -> PairedDifference:
     """The difference of two means over the same queries: the percentile bootstrap of the differences.
 
     What a query has in common for both methods, such as being hard, drops out, so that the interval is narrower than
-    that of two separate bootstraps. Queries count as independent of one another.
+    that of two separate bootstraps.
 
     Args:
         first, second: (Q,) of one measure, row r of both belonging to the same query; a query that is NaN in either
@@ -47,10 +51,12 @@ def paired_bootstrap(first: Tensor, second: Tensor, *, level: float = 0.95, draw
         level: share of the drawn differences within the interval, in (0, 1).
         draws: of as many queries as there are, with replacement.
         seed: the same seed gives the same interval, on every device; swapping both flips its signs.
+        groups: (Q,) numbers, equal where queries belong together; None: every query stands for itself.
     Raises:
         ConfigError: level or draws is out of range.
         DataError: the shapes differ or are not (Q,), or no query has a value in both.
-    Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 13 and 15.
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 13 and 15; groups: Davison and
+    Hinkley, Bootstrap Methods and their Application, 1997, section 3.8.
     """
     if not 0 < level < 1 or draws < 1:
         raise ConfigError(f"cannot draw an interval with level={level} and draws={draws}; expected a level between 0 "
@@ -58,11 +64,12 @@ def paired_bootstrap(first: Tensor, second: Tensor, *, level: float = 0.95, draw
     if first.ndim != 1 or first.shape != second.shape:
         raise DataError(f"cannot compare values of shapes {tuple(first.shape)} and {tuple(second.shape)}; expected "
                         "(Q,) twice, one value per query, in the same order")
+    check_groups(groups, len(first))
     known = ~(torch.isnan(first) | torch.isnan(second))
     if not known.any():
         raise DataError(f"none of {len(first)} queries has a value in both; expected at least one")
     pair = [values[known].cpu().double() for values in (first, second)]
-    drawn = drawn_means(pair[1] - pair[0], draws, seed)
+    drawn = drawn_means(pair[1] - pair[0], draws, seed, None if groups is None else groups[known])
     tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
     low, high = torch.quantile(drawn, tails).tolist()
     below, above = float((drawn <= 0).double().mean()), float((drawn >= 0).double().mean())
@@ -71,12 +78,33 @@ def paired_bootstrap(first: Tensor, second: Tensor, *, level: float = 0.95, draw
                             min(1.0, 2 * min(below, above)), int(known.sum()))
 
 
-def drawn_means(values: Tensor, draws: int, seed: int) -> Tensor:
-    """(draws,) means of as many of the (Q,) values as there are, drawn with replacement; in their number format."""
+def drawn_means(values: Tensor, draws: int, seed: int, groups: Tensor | None = None) -> Tensor:
+    """(draws,) means of as many of the (Q,) values as there are, drawn with replacement; in their number format.
+
+    With ``groups`` as many of them as there are, each with all of its values; their mean counts every value alike.
+    """
     generator = torch.Generator().manual_seed(seed)
+    sums, counts = grouped(values, groups)
     means = torch.empty(draws, dtype=values.dtype)
-    step = max(1, CHUNK // len(values))
+    step = max(1, CHUNK // len(sums))
     for start in range(0, draws, step):
-        rows = min(step, draws - start)
-        means[start:start + rows] = values[torch.randint(len(values), (rows, len(values)), generator=generator)].mean(1)
+        rows = torch.randint(len(sums), (min(step, draws - start), len(sums)), generator=generator)
+        means[start:start + len(rows)] = sums[rows].sum(1) / counts[rows].sum(1)
     return means
+
+
+def check_groups(groups: Tensor | None, queries: int) -> None:
+    """Raise DataError: there is not one group for each query."""
+    if groups is not None and groups.shape != (queries,):
+        raise DataError(f"cannot draw groups of shape {tuple(groups.shape)}; expected ({queries},), one number for "
+                        "each query")
+
+
+def grouped(values: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor]:
+    """(G,) sum and number of the values of each group, both in their number format."""
+    if groups is None:
+        return values, torch.ones_like(values)
+    numbers, place = groups.cpu().unique(return_inverse=True)
+    sums, counts = (values.new_zeros(len(numbers)).index_add_(0, place, part)
+                    for part in (values, torch.ones_like(values)))
+    return sums, counts

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from sketchfusion.errors import ConfigError, DataError
-from sketchfusion.metrics.bootstrap import drawn_means
+from sketchfusion.metrics.bootstrap import check_groups, drawn_means
 
 Denominator = Literal["relevant", "min_rk", "hits"]
 Interpolation = Literal["none", "voc"]
@@ -140,7 +140,7 @@ def accuracy_at_k(relevant: Tensor, k: int) -> Tensor:
 
 
 def bootstrap_interval(
-    values: Tensor, *, level: float = 0.95, draws: int = 2000, seed: int = 0,
+    values: Tensor, *, level: float = 0.95, draws: int = 2000, seed: int = 0, groups: Tensor | None = None,
 ) -> tuple[float, float]:
     """Between what the mean over queries lies, by drawing the queries anew: the percentile bootstrap.
 
@@ -149,6 +149,8 @@ def bootstrap_interval(
         level: share of the drawn means within, in (0, 1).
         draws: of as many queries as there are, with replacement.
         seed: the same seed gives the same interval, on every device.
+        groups: (Q,) numbers, equal where queries belong together and are drawn together, such as sketches of one photo;
+            None: every query stands for itself.
     Returns:
         (low, high).
     Raises:
@@ -160,8 +162,10 @@ def bootstrap_interval(
         raise ConfigError(f"cannot draw an interval with level={level} and draws={draws}; expected a level between 0 "
                           "and 1, such as 0.95, and at least one draw")
     known = _numbers(values, "the measure").cpu().double()
+    check_groups(groups, len(values))
+    own = None if groups is None else groups[~torch.isnan(values)]
     tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
-    low, high = torch.quantile(drawn_means(known, draws, seed), tails).tolist()
+    low, high = torch.quantile(drawn_means(known, draws, seed, own), tails).tolist()
     return low, high
 
 
