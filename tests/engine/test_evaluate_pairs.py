@@ -68,6 +68,7 @@ def test_points_that_are_found_and_points_that_are_not(plant_psc6k: Callable[...
     assert len(values) == len(both.queries["points"]) == 32
     assert (sum(values[:16]), sum(values[16:])) == (16, 12)
     assert both.queries["points"][17].endswith("n1.jpg, photo to sketch 1")
+    assert both.groups == {"queries": (0, 0), "points": (0,) * 32}
     assert values[16:18] == (0.0, 0.0)
 
 

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from sketchfusion.data.sets import DataSet, Picture, SketchPhotoSet, find_set, load_split
@@ -30,6 +31,9 @@ def read_split(protocol: Protocol, folder: str | os.PathLike[str], split: Split 
         ConfigError: the protocol has no such split.
     """
     row = find_set(protocol.data)
+    if not Path(folder).is_dir():
+        raise DataError(f"there is no folder {folder}. {protocol.name} needs {row.title}, {row.layout}, from "
+                        f"{row.source}")
     try:
         found = READERS[protocol.split_rule](protocol, row, folder, split, classes)
         check_there(protocol, found, split)
