@@ -97,6 +97,36 @@ def test_scrolling_brings_more(desk: Any) -> None:
     assert len(set(desk.cards())) == ALL
 
 
+def test_arrow_keys_go_from_photo_to_photo(desk: Any) -> None:
+    desk.search()
+    page = desk.page
+    at = "() => [...document.querySelectorAll('.card-open')].indexOf(document.activeElement)"
+    boxes = page.locator(".card").evaluate_all("nodes => nodes.map((node) => node.getBoundingClientRect().toJSON())")
+    rows = sorted({round(box["top"]) for box in boxes})
+    first = [number for number, box in enumerate(boxes) if round(box["top"]) == rows[0]]
+    assert 1 < len(first) < AT_ONCE
+    page.locator(".card-open").first.focus()
+
+    def press(*keys: str) -> int:
+        for key in keys:
+            page.keyboard.press(key)
+        return int(page.evaluate(at))
+
+    assert press("ArrowLeft") == 0  # there is none before it
+    assert press("ArrowUp") == 0
+    assert press("ArrowRight") == 1
+    below = press("ArrowDown")
+    assert round(boxes[below]["top"]) == rows[1]
+    nearest = min((abs(box["x"] + box["width"] / 2 - boxes[1]["x"] - boxes[1]["width"] / 2), number)
+                  for number, box in enumerate(boxes) if round(box["top"]) == rows[1])
+    assert below == nearest[1]
+    assert round(boxes[press("ArrowUp")]["top"]) == rows[0]
+    assert press("End") >= AT_ONCE - 1
+    assert press("Home") == 0
+    page.keyboard.press("Enter")
+    desk.expect(page.locator("dialog[open]")).to_be_visible()
+
+
 def test_more_like_one_of_them_and_back(desk: Any) -> None:
     page, expect = desk.page, desk.expect
     desk.search()

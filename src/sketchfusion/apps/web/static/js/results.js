@@ -4,6 +4,7 @@ import { ApiError, original, thumbnail } from "./api.js";
 import { byId, el, icon, plural, say, score } from "./dom.js";
 import { Sharpener } from "./sharpen.js";
 import { showNotice } from "./notices.js";
+import { walkOver } from "./walk.js";
 
 const SKELETONS = 12;
 
@@ -27,6 +28,7 @@ export class Results extends EventTarget {
     options.addEventListener("cutoff", () => this.cut());
     byId("more").addEventListener("click", () => finder.more());
     this.grid.addEventListener("click", (event) => this.click(event));
+    walkOver(this.grid);
     byId("similar-chip").addEventListener("click", () => this.backToSketch());
     new IntersectionObserver((entries) => {
       if (entries.some((entry) => entry.isIntersecting) && !byId("more").hidden) finder.more();
