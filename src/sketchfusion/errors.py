@@ -25,6 +25,10 @@ class ImageError(SketchFusionError):
     exit_code = 3
 
 
+class BlankPicture(ImageError):
+    """A photo or sketch can be read, but there is nothing on it."""
+
+
 class WeightsUnavailable(SketchFusionError):
     """Weights are neither in a local folder nor to be had from the sources of the preset."""
 

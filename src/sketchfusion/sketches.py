@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from sketchfusion.errors import ImageError
+from sketchfusion.errors import BlankPicture, ImageError
 from sketchfusion.images import decode, open_image
 from sketchfusion.svg import render_svg
 
@@ -156,7 +156,7 @@ def parse_drawing(text: str, name: str) -> Drawing:
         raise ImageError(f"{name} is not a Quick, Draw! drawing ({type(error).__name__}: {error}); "
                          'expected {"drawing": [[[x, ...], [y, ...]], ...]}') from None
     if not strokes:
-        raise ImageError(f"{name} is a blank sketch: it has no strokes; draw something first")
+        raise BlankPicture(f"{name} is a blank sketch: it has no strokes; draw something first")
     high = max(float(np.max(stroke)) if np.isfinite(stroke).all() else 0.0 for stroke in strokes)
     paper = max(256.0, high + 1)
     return Drawing(strokes, paper, paper)
@@ -243,8 +243,8 @@ def on_paper(picture: Image.Image, name: str) -> Image.Image:
     if is_blank(paper):
         alpha = picture.convert("RGBA").getchannel("A")
         if is_blank(alpha):
-            raise ImageError(f"{name} is a blank sketch: the whole paper has one colour; draw something first")
-        raise ImageError(f"{name} is blank on white paper: it is transparent and its ink is white; "
+            raise BlankPicture(f"{name} is a blank sketch: the whole paper has one colour; draw something first")
+        raise BlankPicture(f"{name} is blank on white paper: it is transparent and its ink is white; "
                          "draw in a dark colour, or save it on a dark or coloured ground")
     return paper
 

@@ -21,7 +21,7 @@ from sketchfusion.engine.methods import opened
 from sketchfusion.engine.pacs_retrieval import describe_all, judge_pacs
 from sketchfusion.engine.protocols import Protocol, Recognised
 from sketchfusion.engine.results import Result, compare
-from sketchfusion.errors import ConfigError, DataError, ImageError
+from sketchfusion.errors import BlankPicture, ConfigError, DataError, ImageError
 from sketchfusion.fusion.extractor import SketchFusion
 from sketchfusion.sketches import render
 
@@ -255,6 +255,17 @@ def test_a_few_real_pictures(data_root: Path, tmp_path: Path, tiny_model: Sketch
         found = evaluate(tiny_model, "pacs", tmp_path, method=method)  # type: ignore[arg-type]
         assert (found.photos, found.sketches) == (8, 8)
         assert 0.3 < means(found)["mAP@all"] <= 1
+
+
+def test_a_photo_without_lines_ranks_last_by_hog_and_a_blank_sketch_is_refused(folders: Path) -> None:
+    assert not [note for note in evaluate(None, "folders", folders, method="HOG").notes if "blank" in note]
+    Image.new("RGB", (40, 30), "grey").save(folders / "photos" / "cat" / "0.png")
+    found = evaluate(None, "folders", folders, method="HOG")
+    assert "1 of 6 photos are blank to HOG and rank last" in found.notes
+    assert found.photos == 6
+    Image.new("RGB", (40, 30), "white").save(folders / "sketches" / "cat" / "0.png")
+    with pytest.raises(BlankPicture, match=r"0.png: the sketch is blank.*leave it out, or draw it again"):
+        evaluate(None, "folders", folders, method="HOG")
 
 
 def test_sketches_of_one_photo_are_one_group(pacs: Path, folders: Path, tiny_model: SketchFusion) -> None:

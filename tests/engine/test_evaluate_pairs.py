@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from sketchfusion.canvas import Canvas
 from sketchfusion.engine import evaluate_pairs
 from sketchfusion.engine.evaluate import Evaluation, evaluate
 from sketchfusion.engine.evaluate_pairs import iou_by_threshold, thresholds
+from sketchfusion.engine.protocol_data import read_split
 from sketchfusion.engine.protocols import Iou, KeyPoints, Protocol, find_protocol
 from sketchfusion.errors import DataError
 from sketchfusion.fusion.extractor import SketchFusion
@@ -141,12 +143,37 @@ def test_segmentation_by_hand(masked: Path, tiny_model: SketchFusion) -> None:
     assert best.result.data == found.result.data
 
 
+def test_what_was_learned_has_no_part_in_a_baselines_masks(masked: Path,
+                                                           make_tiny: Callable[..., SketchFusion]) -> None:
+    model = make_tiny()
+    refined = find_protocol("segmentation")
+    assert refined.refined
+    before = means(evaluate(model, refined, masked, method="B-CLIP"))
+    with torch.no_grad():
+        model.heads.segmentation.log_softness.add_(2.0)
+        model.heads.segmentation.threshold.add_(0.3)
+    assert means(evaluate(model, refined, masked, method="B-CLIP")) == before
+
+
 @pytest.mark.usefixtures("dark")
 def test_a_mask_of_another_size_is_refused(masked: Path, tiny_model: SketchFusion) -> None:
     for file in (masked / "masks" / "box").iterdir():
         Image.new("L", (32, 64)).save(file)
     with pytest.raises(DataError, match=r"mask .* has 32 x 64 pixels and its photo 64 x 64"):
         evaluate(tiny_model, SEGMENTATION, masked)
+
+
+def test_one_cut_out_is_in_one_split_and_one_group(masked: Path, tiny_model: SketchFusion) -> None:
+    """Ten composites of five cut-outs."""
+    (masked / "samples.jsonl").write_text("\n".join(json.dumps(
+        {"id": str(number), "photo": f"photos/box/{number}.png", "cutout": f"box/{number // 2}.jpg", "sketches": []})
+        for number in range(10)))
+    protocol = find_protocol("composites-segmentation-plain")
+    parts = {split: read_split(protocol, masked, split).masked for split in ("train", "validation", "test")}
+    origins = {split: {pair.photo.origin for pair in pairs} for split, pairs in parts.items()}
+    assert {split: len(pairs) for split, pairs in parts.items()} == {"train": 6, "validation": 2, "test": 2}
+    assert sum(len(each) for each in origins.values()) == len(set().union(*origins.values())) == 5
+    assert evaluate(tiny_model, protocol, masked).result.groups == {"queries": (0, 0)}
 
 
 def test_iou_at_every_threshold_is_that_of_a_slow_loop() -> None:

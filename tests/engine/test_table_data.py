@@ -104,6 +104,35 @@ def test_the_identity_has_what_baselines_choose_their_threshold_by(tmp_path: Pat
     assert changed == {True, False}  # validation has a part in it, training has not
 
 
+def test_pictures_may_lie_beside_their_table(tmp_path: Path, draw_picture: Draw) -> None:
+    """PSC6K as published: the table in a folder of its own, the pictures of Sketchy in another next to it."""
+    rows, places = [], "16;240;16;240;128;128;100;60"
+    for number in range(50):
+        photo, sketch = f"photo/tx_000000000000/ant/n{number:02}.jpg", f"sketch/tx_000000000000/ant/n{number:02}-1.png"
+        for place in (photo, sketch):
+            file = tmp_path / "Sketchy/rendered_256x256/256x256" / place
+            file.parent.mkdir(parents=True, exist_ok=True)
+            draw_picture((256, 256), number).save(file)
+        rows.append(",".join([photo, sketch, "1", *[places] * 4]))
+    (tmp_path / "psc6k").mkdir()
+    (tmp_path / "psc6k" / "test_pairs_ps.csv").write_text("\n".join(["photo,sketch,class,XA,YA,XB,YB", *rows]))
+    found, _ = read_table(find_table("4"), tmp_path, {})
+    assert len(found["psc6k"].data.key_points) == 50
+    before = found["psc6k"].files
+    os.utime(tmp_path / "Sketchy/rendered_256x256/256x256/photo/tx_000000000000/ant/n00.jpg", (1, 1))
+    assert read_table(find_table("4"), tmp_path, {})[0]["psc6k"].files != before
+
+
+def test_a_further_split_may_be_empty(tmp_path: Path, draw_picture: Draw) -> None:
+    """One photo in all: it is the test's, and only a method that chooses a threshold lacks something."""
+    for part in ("photos", "masks", "sketches"):
+        (tmp_path / "masked" / part / "cat").mkdir(parents=True)
+        draw_picture((32, 32), 1).convert("L" if part == "masks" else "RGB").save(
+            tmp_path / "masked" / part / "cat" / "0.png")
+    found, _ = read_table(find_table("5"), tmp_path, {})
+    assert len(found["segmentation"].data.masked) == 1
+
+
 def test_a_smaller_set_than_the_published_one_is_said(root: Path) -> None:
     found, _ = read_table(find_table("1"), root, {})
     group = find_table("1").groups[0]

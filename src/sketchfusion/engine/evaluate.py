@@ -29,7 +29,7 @@ from sketchfusion.engine.protocols import (
     find_protocol,
 )
 from sketchfusion.engine.results import Figure, Result, Subject, data_checksum, make_result
-from sketchfusion.errors import ConfigError, DataError, ImageError
+from sketchfusion.errors import BlankPicture, ConfigError, DataError, ImageError
 from sketchfusion.fusion.extractor import SketchFusion
 from sketchfusion.metrics.recognition import top_k_accuracy
 from sketchfusion.metrics.retrieval import rank
@@ -92,9 +92,17 @@ class Run:
         place = picture.path.relative_to(self.root).as_posix()
         return f"{place}#{picture.line}" if picture.line else place
 
+    def group_of(self, picture: Picture) -> str:
+        """What makes queries about this photo depend on one another: its origin, or itself."""
+        return picture.origin or self.name_of(picture)
+
     def describe(self, pictures: Sequence[Picture], kind: Kind) -> Tensor:
         """(N, D) descriptors by the method."""
-        return describe(self.extractor, self.method, pictures, kind, batch_size=self.batch_size, advance=self.advance)
+        found = describe(self.extractor, self.method, pictures, kind, batch_size=self.batch_size, advance=self.advance)
+        bare = int((found == 0).all(1).sum())
+        if bare:
+            self.notes.append(f"{bare:,} of {len(found):,} {kind}s are blank to {self.method} and rank last")
+        return found
 
     def add(self, name: str, values: Tensor, definition: str, per: Per = "query",
             class_names: Sequence[str] = ()) -> None:
@@ -151,6 +159,7 @@ def evaluate(model: SketchFusion | None, protocol: str | Protocol, folder: str |
         ConfigError: unknown protocol, method, setting or split, or the method cannot do the task.
         WeightsUnavailable: the weights of a baseline's own patch encoder are nowhere found.
         DataError: something of the data set is missing or wrong.
+        BlankPicture: there is nothing on a sketch.
         ImageError: a picture cannot be read; the message says how to find all such pictures.
     Source: protocol by protocol, see ``engine.protocols``.
     """
@@ -162,6 +171,8 @@ def evaluate(model: SketchFusion | None, protocol: str | Protocol, folder: str |
               data, common_root(data), batch_size, on_progress, notes=list(data.notes))
     try:
         photos, sketches = JUDGES[row.task](run)
+    except BlankPicture as error:
+        raise BlankPicture(f"{error}; of the data set {folder}: leave it out, or draw it again") from None
     except ImageError as error:
         raise ImageError(f"{error}; remove or repair it; `sketchfusion data check {row.data} {folder} --deep` lists "
                          "all that cannot be read") from None
@@ -190,14 +201,14 @@ def judge_retrieval(run: Run) -> tuple[Sequence[Picture], Sequence[Picture]]:
         labels, found = torch.arange(len(photos)), found[torch.tensor([row_of[sketch] for sketch, _ in data.pairs])]
         run.queries["queries"] = tuple(f"{run.name_of(data.sketches[sketch])} > {run.name_of(data.photos[photo])}"
                                        for sketch, photo in data.pairs)
-        run.groups["queries"] = tuple(run.name_of(data.photos[photo]) for _, photo in data.pairs)
+        run.groups["queries"] = tuple(run.group_of(data.photos[photo]) for _, photo in data.pairs)
     else:
         own, labels = (torch.tensor([data.class_names.index(item.class_name) for item in side])
                        for side in (sketches, photos))
         run.queries["queries"] = tuple(run.name_of(sketch) for sketch in sketches)
         drawn_of = {sketch: data.photos[photo] for sketch, photo in data.pairs}
         if drawn_of:
-            run.groups["queries"] = tuple(run.name_of(drawn_of.get(number, sketch))
+            run.groups["queries"] = tuple(run.group_of(drawn_of.get(number, sketch))
                                           for number, sketch in enumerate(sketches))
     run.notes.append(f"{len(own):,} queries, {len(photos):,} photos in the gallery")
     measures = [item for item in run.protocol.measures if isinstance(item, RankingMeasure)]
@@ -288,12 +299,12 @@ def judge_correspondence(run: Run) -> tuple[Sequence[Picture], Sequence[Picture]
     run.expect(len(pairs))
     found = judge_points(run.model, run.method, pairs, run.protocol, batch_size=run.batch_size, advance=run.advance)
     ids = [f"{run.name_of(pair.sketch)} > {run.name_of(pair.photo)}" for pair in pairs]
-    run.queries["queries"], run.groups["queries"] = tuple(ids), tuple(run.name_of(pair.photo) for pair in pairs)
+    run.queries["queries"], run.groups["queries"] = tuple(ids), tuple(run.group_of(pair.photo) for pair in pairs)
     if "points" in {figure.queries for figure in found.values()}:
         run.queries["points"] = tuple(f"{name}, {way} {number}" for name, pair in zip(ids, pairs, strict=True)
                                       for way in ("photo to sketch", "sketch to photo")
                                       for number, seen in enumerate(pair.visible) if seen)
-        run.groups["points"] = tuple(run.name_of(pair.photo) for pair in pairs for _ in range(2 * sum(pair.visible)))
+        run.groups["points"] = tuple(run.group_of(pair.photo) for pair in pairs for _ in range(2 * sum(pair.visible)))
     run.figures |= found
     return unique(pair.photo for pair in pairs), unique(pair.sketch for pair in pairs)
 
@@ -312,7 +323,7 @@ def judge_masks(run: Run) -> tuple[Sequence[Picture], Sequence[Picture]]:
     run.notes.append(f"threshold {threshold:.3f} of the cosine, " + (
         "the model's own" if run.method == FUSED else f"the best on {len(others):,} other pairs"))
     run.queries["queries"] = tuple(f"{run.name_of(pair.sketch)} > {run.name_of(pair.photo)}" for pair in pairs)
-    run.groups["queries"] = tuple(run.name_of(pair.photo) for pair in pairs)
+    run.groups["queries"] = tuple(run.group_of(pair.photo) for pair in pairs)
     for measure in run.protocol.measures:
         if isinstance(measure, MaskMeasure):
             run.add(measure.name, found[measure.name], measure.definition, measure.per,

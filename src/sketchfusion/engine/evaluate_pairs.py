@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sketchfusion.canvas import Canvas, Kind
+from sketchfusion.config import SegmentationConfig
 from sketchfusion.data.sets import KeyPointPair, MaskedPair, Picture
 from sketchfusion.engine.methods import FUSED, Advance, maps_of
 from sketchfusion.engine.protocols import Iou, KeyPoints, PixelAccuracy, Protocol
@@ -127,7 +128,8 @@ def judge_segmentation(model: SketchFusion, method: str, pairs: Sequence[MaskedP
 
     Args:
         pairs: sorted by photo.
-        others: pairs to choose a baseline's threshold by; not used where the model has its own.
+        others: pairs to choose a baseline's threshold by, beside the softness that heads start with; not used where the
+            model has its own.
         advance: is told how many more are done.
     Returns:
         Measure -> (P,) values, and the threshold of the cosine.
@@ -137,7 +139,7 @@ def judge_segmentation(model: SketchFusion, method: str, pairs: Sequence[MaskedP
     head = model.heads.segmentation
     own = method == FUSED
     threshold = head.threshold.item() if own else best_threshold(model, method, others, batch_size, advance)
-    softness = head.softness.item()
+    softness = head.softness.item() if own else SegmentationConfig().softness
     values: dict[str, list[Tensor]] = {measure.name: [] for measure in protocol.measures}
     for pair, (sketch, photo) in zip(pairs, sides_of(model, method, pairs, batch_size), strict=True):
         probability = soft_mask(full_map(sketch, photo), threshold, softness)

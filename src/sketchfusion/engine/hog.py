@@ -11,7 +11,7 @@ from PIL import Image
 
 from sketchfusion.canvas import Kind, place_on_canvas
 from sketchfusion.config import CanvasConfig
-from sketchfusion.errors import ConfigError, ImageError
+from sketchfusion.errors import BlankPicture, ConfigError
 from sketchfusion.images import as_image
 
 CELL, BLOCK, ORIENTATIONS = 16, 2, 9
@@ -33,7 +33,8 @@ def edge_descriptor(picture: Image.Image, kind: Kind, *, side: int = 128) -> npt
         (D,) float32 of unit length; D = 1,764 at a side of 128.
     Raises:
         ConfigError: the extra ``eval`` is not installed, the kind is unknown, or the side does not fit.
-        ImageError: the picture is blank, or cannot be read.
+        BlankPicture: there is no line on it.
+        ImageError: it cannot be read.
     Source: own combination; Canny, PAMI 1986; Dalal and Triggs, Histograms of Oriented Gradients, CVPR 2005.
     """
     try:
@@ -82,6 +83,7 @@ def _sketch_lines(grey: Greys, content: Flags) -> Flags:
     return np.asarray(skeletonize((grey <= threshold_otsu(grey[content])) & content), dtype=bool)
 
 
-def _blank(kind: Kind) -> ImageError:
+def _blank(kind: Kind) -> BlankPicture:
     what = "a photo with something on it" if kind == "photo" else "dark lines on light paper"
-    return ImageError(f"the {kind} is blank: no line was found on it; expected {what}: leave it out, or choose another")
+    return BlankPicture(f"the {kind} is blank: no line was found on it; expected {what}: leave it out, or choose "
+                        "another")

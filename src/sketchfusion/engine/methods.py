@@ -16,7 +16,8 @@ segmentation    cosine of the photo's map with the max-pooled sketch; the thresh
 
 B-DINO and B-DINOv2 see the extractor's canvas, resized to what their checkpoints were trained with, and give the patch
 tokens of the last block through the closing LayerNorm; B-CLIP is the extractor's own encoder at its own layer. HOG
-gives one vector per picture, has no part in the last two, and needs no extractor. "chance" is white noise for features
+gives one vector per picture, has no part in the last two, and needs no extractor; a photo on which it finds no line is
+like no sketch and ranks last. "chance" is white noise for features
 (``engine.chance``); of the extractor it takes the canvas, the grid and the seed.
 """
 
@@ -44,7 +45,7 @@ from sketchfusion.engine.baselines import (
 from sketchfusion.engine.chance import chance_maps, chance_vectors
 from sketchfusion.engine.hog import edge_descriptor
 from sketchfusion.engine.protocols import Task
-from sketchfusion.errors import ConfigError, DataError, ImageError
+from sketchfusion.errors import BlankPicture, ConfigError, DataError, ImageError
 from sketchfusion.fusion.extractor import SketchFusion
 from sketchfusion.images import as_image
 from sketchfusion.sketches import render
@@ -116,25 +117,37 @@ def describe(model: SketchFusion | None, method: str, pictures: Sequence[Picture
         batch_size: pictures that pass the networks together.
         advance: is told how many more are done.
     Returns:
-        (N, D) float32 of unit length on the CPU.
+        (N, D) float32 on the CPU, of unit length; zeros for a photo on which HOG finds no line.
     Raises:
-        ImageError: a picture cannot be read, or is blank.
+        BlankPicture: there is nothing on a sketch.
+        ImageError: a picture cannot be read.
         ConfigError: the extractor lacks a backbone that the method needs.
     """
-    parts = []
     if method == HOG:
-        for item, picture in zip(pictures, opened(pictures), strict=True):
-            try:
-                parts.append(torch.from_numpy(edge_descriptor(as_image(picture), kind))[None])
-            except ImageError as error:
-                raise ImageError(f"{item.path}: {error}") from None
-            advance(1)
-        return torch.cat(parts)
+        return describe_edges(pictures, kind, advance)
+    parts = []
     assert model is not None, method
     for canvas in model.canvases(opened(pictures), kind, batch_size):
         parts.append(describe_canvas(model, method, canvas))
         advance(len(canvas))
     return torch.cat(parts)
+
+
+def describe_edges(pictures: Sequence[Picture], kind: Kind, advance: Advance) -> Tensor:
+    """HOG of edges, as ``describe`` gives it; errors as there."""
+    found: list[Tensor | None] = []
+    for item, picture in zip(pictures, opened(pictures), strict=True):
+        try:
+            found.append(torch.from_numpy(edge_descriptor(as_image(picture), kind)))
+        except BlankPicture as error:
+            if kind == "sketch":
+                raise BlankPicture(f"{item.path}: {error}") from None
+            found.append(None)
+        except ImageError as error:
+            raise ImageError(f"{item.path}: {error}") from None
+        advance(1)
+    size = next((len(row) for row in found if row is not None), 1)
+    return torch.stack([torch.zeros(size) if row is None else row for row in found])
 
 
 @torch.no_grad()

@@ -102,8 +102,8 @@ def deal(sketches: Iterable[Picture]) -> dict[tuple[str, str], Split]:
 
 
 def unit(picture: Picture) -> tuple[str, str]:
-    """Class and what goes into one split together: a photo with its sketches, else a sketch."""
-    return picture.class_name, picture.instance or f"{picture.path.name}#{picture.line}"
+    """Class and what goes into one split together: all of one origin, else a photo with its sketches, else a sketch."""
+    return picture.class_name, picture.origin or picture.instance or f"{picture.path.name}#{picture.line}"
 
 
 def read_parts(protocol: Protocol, row: DataSet, folder: str | os.PathLike[str], split: Split,

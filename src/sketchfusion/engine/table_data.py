@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -132,13 +133,22 @@ def likeness(skip: Skip) -> tuple[str, str, str]:
 
 def identity_of_files(protocol: Protocol, folder: Path, data: SketchPhotoSet) -> str:
     """Hash over place, size and time of every file of the splits that are used."""
-    splits = [data, *(read_split(protocol, folder, split) for split in ALSO_USED.get(protocol.task, ()))]
+    splits = [data, *(split_if_any(protocol, folder, split) for split in ALSO_USED.get(protocol.task, ()))]
     files = {picture.path for part in splits for picture in (*part.photos, *part.sketches)}
     files |= {pair.mask for part in splits for pair in part.masked}
-    stats = ((path.relative_to(folder).as_posix(), path.stat()) for path in sorted(files))
+    root = os.path.commonpath([folder, *(path.parent for path in files)])  # pictures may lie beside their table
+    stats = ((path.relative_to(root).as_posix(), path.stat()) for path in sorted(files))
     points = [[pair.sketch_points, pair.photo_points, pair.visible] for pair in data.key_points]
     return digest([[(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats], points,
                    [len(part.sketches) for part in splits]])
+
+
+def split_if_any(protocol: Protocol, folder: Path, split: Split) -> SketchPhotoSet:
+    """A further split, which only some methods need: with nothing in it where there is none for them to use."""
+    try:
+        return read_split(protocol, folder, split)
+    except DataError:
+        return SketchPhotoSet(protocol.data, folder, (), (), ())
 
 
 def size_note(group: ColumnGroup, tested: Tested) -> str:

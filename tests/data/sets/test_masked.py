@@ -90,7 +90,7 @@ def composites(plant: Plant) -> Path:
     sketches: list[dict[str, Any]] = [{"file": f"sketches/dog/000001_a{level}.png", "keypoints": points}
                                       for level in (20, 80)]
     record = {"id": "000001", "class": "dog", "photo": "photos/dog/000001.jpg", "mask": "masks/dog/000001.png",
-              "sketches": sketches}
+              "sketches": sketches, "cutout": "dog/image_0007.jpg"}
     (root / "samples.jsonl").write_text(json.dumps(record) + "\n")
     return root
 
@@ -102,6 +102,8 @@ def test_composites(composites: Path) -> None:
     assert found.key_points[0].sketch_points == ((1.5, 2.5),)
     assert found.key_points[0].photo_points == ((3.5, 4.5),)
     assert found.key_points[0].visible == (False,)
+    assert {picture.origin for picture in (*found.photos, *found.sketches)} == {"dog/image_0007.jpg"}
+    assert {part.origin for pair in found.masked for part in (pair.sketch, pair.photo)} == {"dog/image_0007.jpg"}
 
 
 def test_composites_with_a_lost_sketch(composites: Path) -> None:

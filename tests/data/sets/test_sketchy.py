@@ -99,7 +99,7 @@ def test_layouts_of_the_extension(plant: Plant, place: str) -> None:
     found = read_sketchy_extended(root, classes=["ant"])
     assert [photo.instance for photo in found.photos] == ["ext_7", "n1_2"]
     assert found.pairs == ((0, 1),)
-    assert found.notes == ()
+    assert [note for note in found.notes if "extension" in note] == []
 
 
 def test_invalid_sketches_are_left_out(plant_sketchy: PlantSketchy, plant: Plant) -> None:
@@ -112,6 +112,17 @@ def test_invalid_sketches_are_left_out(plant_sketchy: PlantSketchy, plant: Plant
     kept = read_sketchy(root, classes=["ant"], invalid="keep")
     assert len(kept.sketches) == 3
     assert kept.notes == ("2 sketches are kept although info/invalid-*.txt lists them",)
+
+
+@pytest.mark.parametrize("place", ["256x256/info", "info-06-04/info", "info-06-04"])
+def test_invalid_sketches_are_listed_where_the_archive_has_them(plant_sketchy: PlantSketchy, plant: Plant,
+                                                                place: str) -> None:
+    root = plant_sketchy(["ant"])
+    assert read_sketchy(root, classes=["ant"]).notes == (
+        "there is no info/invalid-*.txt (archive info-06-04), so no invalid sketch is left out",)
+    assert read_sketchy(root, classes=["ant"], invalid="keep").notes == ()
+    plant(f"{place}/invalid-context.txt", content=b"n01_2-1\n")
+    assert len(read_sketchy(root, classes=["ant"]).sketches) == 2
 
 
 def test_a_half_is_missing(plant_sketchy: PlantSketchy) -> None:

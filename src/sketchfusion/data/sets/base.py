@@ -23,12 +23,14 @@ class Picture:
         class_name: what it shows.
         instance: what a photo and the sketches of exactly this photo share; empty where that is not known.
         line: 0 for a picture file; number of the drawing in the file, from 1.
+        origin: what several photos and their sketches were made from, such as one cut-out; empty where nothing is.
     """
 
     path: Path
     class_name: str
     instance: str = ""
     line: int = 0
+    origin: str = ""
 
 
 @dataclass(frozen=True)

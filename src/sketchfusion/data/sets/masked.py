@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,7 @@ def scan_composites(folder: str | os.PathLike[str], findings: Findings, *,
                     classes: Iterable[str] | None = None) -> SketchPhotoSet:
     """As ``read_composites_set``; what is wrong goes to ``findings``."""
     found = scan_masked(folder, findings, classes=classes, name="composites", licence=COMPOSITES_LICENCE,
-                        source="`sketchfusion data make-composites`")
+                        source="`sketchfusion data make-composites`", origins=cut_outs(Path(folder)))
     return with_points(found, "samples.jsonl", composite_points, findings)
 
 
@@ -92,15 +92,20 @@ def scan_world(folder: str | os.PathLike[str], findings: Findings, *,
 def scan_masked(
     folder: str | os.PathLike[str], findings: Findings, *, classes: Iterable[str] | None = None,
     folders: tuple[str, str, str] = FOLDERS, name: str = "masked", licence: str = "", source: str = "",
+    origins: Mapping[str, str] | None = None,
 ) -> SketchPhotoSet:
-    """As ``read_masked``, with the names of the folders of photos, sketches and masks."""
+    """As ``read_masked``, with the names of the folders of photos, sketches and masks, and what photos were made from,
+    by their names without ending."""
     root = listing.open_root(folder, ", ".join(f"{part}/<class>" for part in folders))
     wanted = listing.check_classes(classes, (), name)
     taken, drawn, masks = (
         listing.read_classes(listing.side_folder(root, (part,), part, findings), findings, classes=wanted)
         for part in folders)
-    photos = order(Picture(path, label, path.stem) for label, paths in taken.items() for path in paths)
-    sketches = order(sketches_of(drawn, taken, findings))
+    origin = dict(origins or {})
+    photos = order(Picture(path, label, path.stem, origin=origin.get(path.stem, ""))
+                   for label, paths in taken.items() for path in paths)
+    sketches = order(replace(sketch, origin=origin.get(sketch.instance, ""))
+                     for sketch in sketches_of(drawn, taken, findings))
     mask_of = {(label, path.stem): path for label, paths in masks.items() for path in paths}
     bare = [f"{photo.class_name}/{photo.path.name}" for photo in photos
             if (photo.class_name, photo.instance) not in mask_of]
@@ -134,6 +139,15 @@ def photo_of(sketch: str, photos: set[str]) -> str:
     """The longest name of a photo that a sketch's name is or begins with before _ or -; empty where there is none."""
     ends = [place for place, letter in enumerate(sketch) if letter in SEPARATORS]
     return next((name for end in [len(sketch), *reversed(ends)] if (name := sketch[:end]) in photos), "")
+
+
+def cut_outs(folder: Path) -> dict[str, str]:
+    """Name of a composite's photo -> the cut-out on it; of a table that cannot be read, which others report, none."""
+    try:
+        records = [json.loads(line) for line in (folder / "samples.jsonl").read_text(encoding="utf-8").splitlines()]
+        return {Path(record["photo"]).stem: str(record["cutout"]) for record in records}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def with_points(found: SketchPhotoSet, table: str, parse: Callable[[dict[str, Any]], list[Annotation]],

@@ -4,7 +4,8 @@ Layout::
 
     256x256/photo/tx_000000000000/<class>/n02691156_10151.jpg
     256x256/sketch/tx_000000000000/<class>/n02691156_10151-3.png     third sketch of that photo
-    info/invalid-{error,ambiguous,pose,context}.txt                  optional; names of sketches, a line each
+    info/invalid-{error,ambiguous,pose,context}.txt                  optional; names of sketches, a line each; also in
+                                                                     info-06-04, as the archive is called
     EXTEND_image_sketchy/<class>/*.jpg                               the extension; holds the photos above once more
 
 ``tx_...`` may end in ``_ready``, as may ``EXTEND_image_sketchy``; ``extended_photo`` is another name for the latter.
@@ -26,6 +27,7 @@ from sketchfusion.errors import ConfigError
 PREFIXES = (".", "256x256", "rendered_256x256/256x256", "Sketchy", "Sketchy/256x256",
             "Sketchy/rendered_256x256/256x256")
 EXTENSIONS = ("EXTEND_image_sketchy_ready", "EXTEND_image_sketchy", "extended_photo")
+INFO = ("info", "info-06-04/info", "info-06-04")  # the lists are published as info-06-04.7z
 INVALID = ("error", "ambiguous", "pose", "context")
 TRANSFORM = "tx_000000000000"  # scaled to 256 x 256; tx_000100000000 is the object's box, scaled
 LICENCE = "research use; no open licence is stated, and the photos are ImageNet's"
@@ -181,20 +183,24 @@ def merge(basic: list[Picture], more: list[Picture], duplicates: Switch) -> tupl
     return basic + new + (copies if duplicates == "keep" else []), [note]
 
 
-def invalid_names(root: Path, base: Path) -> set[str]:
-    """Names, without ending, of the sketches that the lists in ``info`` call invalid."""
-    place = next((folder / "info" for folder in (base, base.parent, root) if (folder / "info").is_dir()), None)
-    names: set[str] = set()
-    for kind in INVALID if place else ():
-        file = Path(str(place)) / f"invalid-{kind}.txt"
-        if file.is_file():
-            lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-            names |= {line.strip().rpartition("/")[2].removesuffix(".png") for line in lines if line.strip()}
-    return names
+def invalid_names(root: Path, base: Path) -> set[str] | None:
+    """Names, without ending, of the sketches that the published lists call invalid; None where there are no lists."""
+    places = (folder / name for folder in (base, base.parent, root) for name in INFO)
+    lists = next((found for place in places if (found := sorted(
+        file for kind in INVALID if (file := place / f"invalid-{kind}.txt").is_file()))), None)
+    if lists is None:
+        return None
+    lines = [line.strip() for file in lists
+             for line in file.read_text(encoding="utf-8", errors="replace").splitlines()]
+    return {line.rpartition("/")[2].removesuffix(".png") for line in lines if line}
 
 
-def drop_invalid(sketches: list[Picture], invalid: Collection[str], how: Switch) -> tuple[list[Picture], list[str]]:
-    """The sketches without the invalid ones, and a note on these."""
+def drop_invalid(sketches: list[Picture], invalid: Collection[str] | None,
+                 how: Switch) -> tuple[list[Picture], list[str]]:
+    """The sketches without the invalid ones, and a note on these, or on there being no list of them."""
+    if invalid is None:
+        return sketches, [] if how == "keep" else [
+            "there is no info/invalid-*.txt (archive info-06-04), so no invalid sketch is left out"]
     bad = [sketch for sketch in sketches if sketch.path.stem in invalid]
     if not bad:
         return sketches, []
