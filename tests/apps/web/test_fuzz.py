@@ -22,7 +22,7 @@ from sketchfusion.apps.web.settings import API, Limits, Settings
 
 BASE = "http://127.0.0.1"
 SENT = ("method", "url", "headers", "cookies", "params", "data", "json", "content", "files")
-IDS = ("gid", "pid", "sid", "sketch", "photo")
+IDS = ("gid", "pid", "sid", "sketch", "photo", "gallery")
 REPEATED = settings(max_examples=10, deadline=None, derandomize=True, database=None, phases=[Phase.generate],
                     suppress_health_check=list(HealthCheck))
 KINDS = ["application/json", "application/x-ndjson", "image/svg+xml", "image/png", "image/jpeg", "image/webp",
@@ -44,8 +44,8 @@ OPERATIONS = {found.ok().label: found.ok() for found in SCHEMA.get_all_operation
 def real(gallery: str, photo: str, client: TestClient, strokes: dict[str, Any]) -> dict[str, str]:
     """Ids that are not made up, by the name of the parameter."""
     sketch = client.post(f"{API}/sketches", json=strokes).json()["id"]
-    pid = photo.rpartition("/")[2]
-    return {"gid": gallery.rpartition("/")[2], "pid": pid, "photo": pid, "sid": sketch, "sketch": sketch}
+    gid, pid = gallery.rpartition("/")[2], photo.rpartition("/")[2]
+    return {"gid": gid, "gallery": gid, "pid": pid, "photo": pid, "sid": sketch, "sketch": sketch}
 
 
 def with_real(case: schemathesis.Case, real: dict[str, str], wanted: dict[str, bool]) -> None:

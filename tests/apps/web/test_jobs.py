@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,14 +12,17 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from filelock import FileLock
 from PIL import Image
 
 from sketchfusion.apps.web.errors import ApiError
 from sketchfusion.apps.web.jobs import Job, Jobs
+from sketchfusion.apps.web.naming import namer
 from sketchfusion.apps.web.settings import API, Limits
 from sketchfusion.errors import GalleryError
 from sketchfusion.fusion.extractor import SketchFusion
 from sketchfusion.index.gallery import Gallery
+from sketchfusion.index.record import RECORD_NAME
 from sketchfusion.index.update import Summary, UpdateOptions
 
 WaitFor = Callable[[Callable[[], bool]], None]
@@ -107,7 +111,7 @@ def test_a_job_that_fails_does_not_stop_the_next(error: Exception, message: str,
         after = jobs.add("b", Path("/"), held)
         wait_for(lambda: after.state == "done")
         assert failed.state == "failed"
-        assert failed.told(failed.message).startswith(message)
+        assert namer(failed.names)(failed.message).startswith(message)
         assert "secret" not in failed.message
         for name in "cd":
             latest = jobs.add(name, Path("/"), held)
@@ -120,8 +124,20 @@ def test_files_are_named_from_the_root_on() -> None:
     job = Job("id", "gallery", Path("/root/of/photos"))
     assert job.name_of("/root/of/photos/album/a.png") == "album/a.png"
     assert job.name_of("/elsewhere/a.png") == "a.png"
-    assert job.told("cannot read /root/of/photos/a.png") == "cannot read a.png"
-    assert Job("id", "gallery", Path("/")).told("cannot read /a/b.png") == "cannot read /a/b.png"
+    assert namer(job.names)("cannot read /root/of/photos/a.png") == "cannot read a.png"
+    assert namer(Job("id", "gallery", Path("/")).names)("cannot read /a/b.png") == "cannot read /a/b.png"
+
+
+@pytest.mark.parametrize(("text", "told"), [
+    ("/mnt/second is missing; /mnt/second/a.png too", "second is missing; second/a.png too"),
+    ("cannot read '/mnt/second/deep/a.png' (/root/of/photos)", "cannot read 'deep/a.png' (the folder of photos)"),
+    ("Not found: mnt/second/a.png", "Not found: second/a.png"),
+    ("/root/of/photos/album lost /root/of/photos/album/a.png", "album lost album/a.png"),
+    ("GET /api/v1/second of second, /srv/mnt/second", "GET /api/v1/second of second, /srv/mnt/second"),
+    ("/second and /root/of/photos", "second and the folder of photos")])
+def test_folders_elsewhere_are_told_by_their_last_part(text: str, told: str) -> None:
+    roots = ("/mnt/second", "/mnt/second/deep", "/second", "/root/of/photos/album", "/")
+    assert namer(Job("id", "gallery", Path("/root/of/photos"), roots=roots).names)(text) == told
 
 
 @pytest.fixture
@@ -211,8 +227,6 @@ def test_a_folder_that_lost_its_photos_changes_nothing(open_client: OpenClient, 
 
 
 def test_a_gallery_that_another_process_writes(open_client: OpenClient, own_place: Path, finished: Finished) -> None:
-    from filelock import FileLock
-
     client = open_client(own_place)
     [gallery] = client.get(f"{API}/galleries").json()["galleries"]
     with FileLock(own_place / "gallery" / ".lock"):
@@ -229,3 +243,116 @@ def test_a_name_is_taken_while_the_gallery_is_made(open_client: OpenClient, own_
     assert answers[0].status_code == 202
     assert {answer.status_code for answer in answers[1:]} == {409}
     assert finished(client, answers[0].json()["job"])["state"] == "done"
+
+
+def test_jobs_are_found_again_the_oldest_first(open_client: OpenClient, own_place: Path, finished: Finished) -> None:
+    client = open_client(own_place)
+    assert client.get(f"{API}/jobs").json() == {"jobs": []}
+    assert client.post(f"{API}/galleries", json={"name": "new", "folder": "album"}).status_code == 202
+    [first] = client.get(f"{API}/jobs").json()["jobs"]  # by someone who was not told the id
+    ended = finished(client, first["id"])
+    assert (ended["state"], ended["gallery"]) == ("done", first["gallery"])
+    again = client.post(f"{API}/galleries/{first['gallery']}/update").json()["job"]
+    finished(client, again)
+    assert client.get(f"{API}/jobs").json()["jobs"] == [ended, client.get(f"{API}/jobs/{again}").json()]
+
+
+def test_only_the_latest_of_the_jobs_that_ended_are_listed(wait_for: WaitFor) -> None:
+    with made(Limits(jobs_kept=3)) as jobs:
+        held = Held()
+        held.go.set()
+        added = []
+        for name in "abcde":
+            added.append(jobs.add(name, Path("/"), held))
+            wait_for(lambda: added[-1].state == "done")
+        assert jobs.known() == added[-3:]
+        waits = Held()
+        opened = [jobs.add(name, Path("/"), waits) for name in "fg"]
+        assert jobs.known() == [added[-1], *opened]
+        waits.go.set()
+
+
+def test_a_folder_elsewhere_that_is_gone_is_told_by_its_name(open_client: OpenClient, own_place: Path,
+                                                             tiny_model: SketchFusion, finished: Finished) -> None:
+    second = own_place / "elsewhere" / "second"
+    second.mkdir(parents=True)
+    (own_place / "photos" / "photo0.png").rename(second / "photo0.png")
+    Gallery.open(own_place / "gallery").update([second], tiny_model)
+    client = open_client(own_place)
+    [gallery] = client.get(f"{API}/galleries").json()["galleries"]
+    shutil.rmtree(second)
+    states = [finished(client, client.post(f"{API}/galleries/{gallery['id']}/update", json=body).json()["job"])
+              for body in (None, {"folder": "album"})]
+    assert [state["state"] for state in states] == ["failed", "done"]
+    assert states[0]["message"].startswith("there is no file or folder second; nothing was changed")
+    assert [note.partition(";")[0] for note in states[1]["summary"]["notes"]] == ["second is missing"]
+    for told in (states, client.get(f"{API}/jobs").json(), client.get(f"{API}/galleries").json()):
+        assert str(own_place).strip("/") not in str(told)
+
+
+def test_a_gallery_that_cannot_be_made_is_named_not_placed(open_client: OpenClient, own_place: Path,
+                                                           finished: Finished) -> None:
+    client, folder = open_client(own_place), own_place / "home" / "new"
+    folder.mkdir(parents=True)
+    with FileLock(folder / ".lock"):
+        job = client.post(f"{API}/galleries", json={"name": "new", "folder": "album"}).json()["job"]
+        state = finished(client, job)
+    assert state["state"] == "failed"
+    assert state["message"].startswith("another process is writing to the gallery new; ")
+
+
+@pytest.fixture
+def cut_off(own_place: Path, tiny_model: SketchFusion, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What is left of a gallery ``home/new`` whose maker was killed before it wrote the record."""
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    folder = own_place / "home" / "new"
+    with monkeypatch.context() as patched:
+        patched.setattr("sketchfusion.index.gallery.write_record", killed)
+        with pytest.raises(KeyboardInterrupt):
+            Gallery.create(folder, tiny_model)
+    assert {path.name for path in folder.iterdir()} >= {"store-1"}
+    (folder / f"{RECORD_NAME}.partial").write_text("{")
+    return folder
+
+
+@pytest.mark.parametrize("left", ["all of it", "half of the store", "an empty folder"])
+def test_a_name_is_free_again_when_the_making_was_cut_off(open_client: OpenClient, own_place: Path, cut_off: Path,
+                                                          finished: Finished, left: str) -> None:
+    if left == "half of the store":
+        for manifest in cut_off.glob("store-1/*/_versions/*"):
+            manifest.unlink()
+    elif left == "an empty folder":
+        shutil.rmtree(cut_off)
+        cut_off.mkdir()
+    client = open_client(own_place)
+    assert [each["name"] for each in client.get(f"{API}/galleries").json()["galleries"]] == ["gallery"]
+    started = client.post(f"{API}/galleries", json={"name": "new", "folder": "album"})
+    assert started.status_code == 202
+    assert finished(client, started.json()["job"])["summary"]["photos"] == 2
+    assert Gallery.open(cut_off).store.count() == 2
+
+
+@pytest.mark.parametrize("held", ["rows", "a rebuild", "another file", "another folder", "a second store", "a file",
+                                  "another file in the store"])
+def test_what_is_no_beginning_of_a_gallery_is_not_taken_over(open_client: OpenClient, own_place: Path, cut_off: Path,
+                                                             held: str) -> None:
+    if held in ("rows", "a file"):
+        shutil.rmtree(cut_off)
+    if held == "rows":  # of a gallery whose record was lost
+        shutil.copytree(own_place / "gallery", cut_off)
+        (cut_off / RECORD_NAME).unlink()
+    elif held == "a file":
+        cut_off.write_text("mine")
+    elif held in ("a rebuild", "another file"):
+        (cut_off / ("rebuild.json" if held == "a rebuild" else "notes.txt")).write_text("{}")
+    elif held == "another file in the store":
+        (cut_off / "store-1" / "notes.txt").write_text("mine")
+    else:
+        (cut_off / ("store-2" if held == "a second store" else "mine")).mkdir()
+    before = sorted(cut_off.rglob("*"))
+    answer = open_client(own_place).post(f"{API}/galleries", json={"name": "new", "folder": "album"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "name_taken")
+    assert "that is no gallery, or not any more; choose another name" in answer.json()["error"]["message"]
+    assert sorted(cut_off.rglob("*")) == before

@@ -58,6 +58,14 @@ def test_the_token_opens_the_page(guarded: TestClient) -> None:
     assert guarded.get(f"{API}/health").status_code == 200  # by the cookie
 
 
+def test_a_token_on_a_loopback_address_keeps_other_accounts_out(open_client: OpenClient, place: Path,
+                                                                tmp_path: Path) -> None:
+    client = open_client(place, home=tmp_path, host="127.0.0.1", token=TOKEN)
+    for path in ("/", f"{API}/health", f"{API}/galleries"):
+        assert client.get(path).json()["error"]["code"] == "no_token"
+    assert client.get(f"{API}/health", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+
+
 def test_tokens_are_compared_in_constant_time(guarded: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     compared: list[tuple[bytes, bytes]] = []
     truly = hmac.compare_digest

@@ -9,7 +9,9 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sketchfusion.apps.web.errors import ApiError, printable
-from sketchfusion.apps.web.settings import MIB, Limits
+from sketchfusion.apps.web.settings import API, KIB, MIB, Limits
+
+SKETCHES = f"{API}/sketches"  # takes pictures; all other addresses take a few words
 
 
 class BodyLimit:
@@ -22,8 +24,9 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        if told_length(Headers(scope=scope)) > self.limits.body_bytes:
-            raise too_large(self.limits)
+        most = most_bytes(scope, self.limits)
+        if told_length(Headers(scope=scope)) > most:
+            raise too_large(most, self.limits)
         taken, complete = 0, False
 
         async def receive_some() -> Message:
@@ -37,8 +40,8 @@ class BodyLimit:
                                "send it again", {"Connection": "close"}) from None
             taken += len(message.get("body", b""))
             complete = not message.get("more_body", False)
-            if taken > self.limits.body_bytes:
-                raise too_large(self.limits)
+            if taken > most:
+                raise too_large(most, self.limits)
             return message
 
         await self.app(scope, receive_some, send)
@@ -53,7 +56,21 @@ def told_length(headers: Headers) -> float:
     return int(told) if len(told) < 20 else math.inf
 
 
-def too_large(limits: Limits) -> ApiError:
+def most_bytes(scope: Scope, limits: Limits) -> int:
+    """How large the body of this request may be."""
+    if (scope["method"], scope["path"]) == ("POST", SKETCHES):
+        return limits.body_bytes
+    return min(limits.body_bytes, limits.small_body_bytes)
+
+
+def too_large(most: int, limits: Limits) -> ApiError:
     """413."""
-    return ApiError(413, "too_large", f"the request is larger than the {limits.body_bytes / MIB:g} MiB allowed; "
-                    "scale the picture down or simplify the drawing", {"Connection": "close"})
+    help_text = ("scale the picture down or simplify the drawing" if most == limits.body_bytes else
+                 f"ask for less at once. Only POST {SKETCHES} takes more, up to {size(limits.body_bytes)}")
+    return ApiError(413, "too_large", f"the request is larger than the {size(most)} allowed; {help_text}",
+                    {"Connection": "close"})
+
+
+def size(number: int) -> str:
+    """Bytes in words."""
+    return f"{number / MIB:g} MiB" if number >= MIB else f"{number / KIB:g} KiB"

@@ -64,9 +64,10 @@ def translate(error: SketchFusionError) -> ApiError:
 
 def one_problem(problem: Mapping[str, Any]) -> str:
     """One thing wrong with a request, in words: where, what and what was given."""
-    where = ".".join(str(part) for part in problem.get("loc", ())[1:]) or "the request"
+    where = ".".join(str(part)[:80] for part in problem.get("loc", ())[1:]) or "the request"
     given = problem.get("input")
-    told = f", got {given!r}" if isinstance(given, (str, int, float)) and len(repr(given)) < 80 else ""
+    short = isinstance(given, (int, float)) or (isinstance(given, str) and len(given) < 80)
+    told = f", got {given!r}" if short and len(repr(given)) < 80 else ""
     return f"{where}: {problem.get('msg', 'not valid')}{told}"
 
 

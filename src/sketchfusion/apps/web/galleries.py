@@ -8,14 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sketchfusion.apps.web.errors import ApiError, printable
+from sketchfusion.apps.web.naming import last_names, model_names, namer, top_names
 from sketchfusion.apps.web.settings import Settings
 from sketchfusion.errors import SketchFusionError
+from sketchfusion.index.folder import LOCK_NAME
 from sketchfusion.index.gallery import Gallery
+from sketchfusion.index.lance import TABLE
 from sketchfusion.index.record import RECORD_NAME
 from sketchfusion.index.scan import absolute
 from sketchfusion.index.store import Photo, path_id
 
 NAME = re.compile(r"\w[\w .-]{0,59}")
+BEGUN = {LOCK_NAME, "store-1", f"{RECORD_NAME}.partial"}  # what Gallery.create writes before the record
+NO_ROWS = {f"store-1/{TABLE}.lance/{name}" for name in ("_versions", "_transactions")}  # files of a store that has none
 PHOTO_ID = re.compile(r"[0-9a-f]{20}")
 
 
@@ -38,6 +43,7 @@ class Galleries:
     def __init__(self, settings: Settings) -> None:
         self.given = tuple(Path(absolute(folder)) for folder in settings.galleries)
         self.home = Path(absolute(settings.home))
+        self.model = settings.model or ""
         self.opened: dict[str, Gallery] = {}
 
     def folders(self) -> dict[str, Path]:
@@ -71,28 +77,55 @@ class Galleries:
         try:
             gallery = self.get(gallery_id)
             record = gallery.record
-            model = " ".join((record.model, *record.overrides))
+            model = namer(model_names(record.model, record.overrides))(" ".join((record.model, *record.overrides)))
             return GalleryFacts(gallery_id, folder.name, gallery.store.count(), model, record.created,
                                 tuple(Path(root).name or root for root in record.roots))
         except SketchFusionError as error:
             return GalleryFacts(gallery_id, folder.name, problem=self.named(str(error)))
 
+    def names(self) -> dict[str, str]:
+        """For ``namer``: galleries and models are told by their names, not by where they lie."""
+        found = top_names(self.home, "the folder of galleries") | model_names(self.model, ())
+        for gallery in list(self.opened.values()):
+            found |= model_names(gallery.record.model, gallery.record.overrides)
+        return found | {str(folder): folder.name for folder in self.folders().values()}
+
     def named(self, text: str) -> str:
-        """A message as clients may see it: galleries by their names, not by where they lie."""
-        for folder in sorted(self.folders().values(), key=lambda each: len(str(each)), reverse=True):
-            text = text.replace(str(folder), folder.name)
-        return printable(text)
+        """A message as clients may see it; folders that were indexed are told by their names too."""
+        roots = [root for gallery in list(self.opened.values()) for root in gallery.record.roots]
+        return namer({**last_names(roots), **self.names()})(text)
 
     def place(self, name: str) -> Path:
-        """Where a new gallery of that name goes. Raises ApiError: 422, the name does not do; 409, it is taken."""
+        """Where a new gallery of that name goes: where there is nothing, or what ``is_unfinished``.
+
+        Raises:
+            ApiError: 422, the name does not do; 409, it is taken.
+        """
         if not NAME.fullmatch(name) or name != name.strip(" .") or not name.isprintable():
             raise ApiError(422, "bad_name", f"a gallery cannot be called {printable(name)[:80]!r}; a name has 1 to 60 "
                            "letters, digits, spaces, dots, - and _, and begins with a letter or digit")
         folder = self.home / name
-        if folder.exists():
+        if (folder / RECORD_NAME).exists():
             raise ApiError(409, "name_taken", f"there is a gallery {name!r} already; choose another name, or add the "
                            "folder to it")
+        if folder.exists() and not is_unfinished(folder):
+            raise ApiError(409, "name_taken", f"there is something called {name!r} already that is no gallery, or not "
+                           "any more; choose another name, or look at it in the folder of galleries and move it away")
         return folder
+
+
+def is_unfinished(folder: Path) -> bool:
+    """Whether a folder is empty, or all that is in it is from the making of a gallery that was cut off.
+
+    ``Gallery.create`` makes a store without rows, and then the record. Where there are rows, or a rebuild, there was a
+    record once; ``Gallery.create`` would delete the rows, and whatever else is in the store.
+    """
+    try:
+        begun = {path.name for path in folder.iterdir()} <= BEGUN
+        files = [path for path in folder.glob("store-1/**/*") if path.is_symlink() or not path.is_dir()]
+    except OSError:
+        return False
+    return begun and all(path.parent.relative_to(folder).as_posix() in NO_ROWS for path in files)
 
 
 def find_photo(gallery: Gallery, photo_id: str) -> Photo:

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Literal
 
 from sketchfusion.apps.web.errors import UNFORESEEN, ApiError, busy, printable
+from sketchfusion.apps.web.naming import last_names, top_names
 from sketchfusion.apps.web.settings import Limits
 from sketchfusion.errors import SketchFusionError
+from sketchfusion.index.scan import is_under
 from sketchfusion.index.update import OnProgress, Summary
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -31,9 +33,10 @@ class Job:
     """One update of a gallery.
 
     Attributes:
-        id: not to be guessed.
+        id: random; ``Jobs.known`` tells it to whoever may ask the server.
         gallery: id of the gallery.
         root: below which photos lie; names of files are told from there.
+        roots: what the gallery was indexed from before, told by their names where they lie elsewhere.
         done, total: files looked into so far, and in all.
         summary: once it is done.
         message: what went wrong, or what to know.
@@ -47,6 +50,7 @@ class Job:
     total: int = 0
     summary: Summary | None = None
     message: str = ""
+    roots: tuple[str, ...] = ()
     stop: threading.Event = field(default_factory=threading.Event)
 
     def check(self) -> None:
@@ -66,11 +70,11 @@ class Job:
         except ValueError:
             return printable(Path(path).name)
 
-    def told(self, text: str) -> str:
-        """A message with files named as ``name_of`` names them."""
-        if self.root.parent != self.root:  # not the root of the disk, which is in every path
-            text = text.replace(f"{self.root}/", "").replace(str(self.root), "the folder of photos")
-        return printable(text)
+    @property
+    def names(self) -> dict[str, str]:
+        """For ``namer``: files are named as ``name_of`` names them, folders elsewhere by their last part."""
+        below = top_names(self.root, "the folder of photos")
+        return {**last_names([root for root in self.roots if not (below and is_under(root, str(self.root)))]), **below}
 
 
 Work = Callable[[Job, OnProgress], Summary]
@@ -103,12 +107,17 @@ class Jobs:
         self.queue.put((job, work))
         return job
 
+    def known(self) -> list[Job]:
+        """Those that wait or run, and those that are remembered; the oldest first."""
+        with self.lock:
+            return list(self.jobs.values())
+
     def get(self, job_id: str) -> Job:
         """The job. Raises ApiError 404."""
         job = self.jobs.get(job_id)
         if job is None:
             raise ApiError(404, "unknown_job", f"there is no job {printable(job_id)[:40]!r}, or not any more; "
-                           "GET /api/v1/galleries shows what the galleries hold now")
+                           "GET /api/v1/jobs lists those there are, GET /api/v1/galleries what the galleries hold now")
         return job
 
     def cancel(self, job_id: str) -> Job:

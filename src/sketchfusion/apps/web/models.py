@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -14,6 +15,7 @@ from torch import Tensor
 from sketchfusion.apps.web.admission import ModelThread
 from sketchfusion.apps.web.errors import ApiError
 from sketchfusion.apps.web.memory import apart
+from sketchfusion.apps.web.naming import model_names, namer
 from sketchfusion.apps.web.sketches import Described, Sketch
 from sketchfusion.canvas import Canvas
 from sketchfusion.fusion.extractor import SketchFusion
@@ -63,7 +65,8 @@ class Models:
 
     def __init__(self, load: Load, thread: ModelThread) -> None:
         self.load, self.thread = load, thread
-        self.loaded: OrderedDict[tuple[str, tuple[str, ...]], Loaded] = OrderedDict()
+        self.loaded: OrderedDict[tuple[str, tuple[str, ...]], Loaded] = OrderedDict()  # the one used last comes last
+        self.lock = threading.Lock()
 
     def ready(self, model: str, overrides: Sequence[str]) -> Loaded:
         """The model, loaded where it is not yet; the one used least recently leaves. Only for the model's thread.
@@ -72,13 +75,29 @@ class Models:
             ConfigError, WeightsUnavailable, DeviceError: see ``SketchFusion.from_pretrained``.
         """
         key = model, tuple(overrides)
-        if key not in self.loaded:
-            while len(self.loaded) >= KEPT:
-                self.loaded.popitem(last=False)
+        found = self.used(key)
+        if found is None:
+            with self.lock:
+                while len(self.loaded) >= KEPT:
+                    self.loaded.popitem(last=False)
             built = self.load(*key)
-            self.loaded[key] = Loaded(built, built.fingerprint)
-        self.loaded.move_to_end(key)
-        return self.loaded[key]
+            found = Loaded(built, built.fingerprint)
+            with self.lock:
+                self.loaded[key] = found
+        return found
+
+    def used(self, key: tuple[str, tuple[str, ...]]) -> Loaded | None:
+        """The model, marked as the one used last; None where it is not loaded."""
+        with self.lock:
+            found = self.loaded.get(key)
+            if found is not None:
+                self.loaded.move_to_end(key)
+            return found
+
+    def last(self) -> Loaded | None:
+        """The model used last; None where none is loaded."""
+        with self.lock:
+            return next(reversed(self.loaded.values()), None)
 
     async def of(self, record: GalleryRecord) -> Loaded:
         """The model that made a gallery.
@@ -86,20 +105,22 @@ class Models:
         Raises:
             ApiError: 409, the model is another one now, or cannot be loaded; 504, it is still being loaded.
         """
-        found = self.loaded.get((record.model, record.overrides))
+        found = self.used((record.model, record.overrides))
         if found is None:
             found = await self.thread.run(lambda: self.ready(record.model, record.overrides))
         if found.fingerprint != record.fingerprint:
-            raise ApiError(409, "other_model", f"this gallery was made by a model {record.model!r} with fingerprint "
+            name = namer(model_names(record.model, ()))(record.model)
+            raise ApiError(409, "other_model", f"this gallery was made by a model {name!r} with fingerprint "
                            f"{record.fingerprint}, which has {found.fingerprint} now; their descriptors cannot be "
                            "compared. Describe its photos anew with `sketchfusion index --rebuild`")
         return found
 
     async def first(self) -> Loaded:
         """The model used last. Raises ApiError 503: none is loaded."""
-        if not self.loaded:
+        found = self.last()
+        if found is None:
             raise ApiError(503, "no_model", "no model is loaded; choose a gallery", {"Retry-After": "5"})
-        return next(reversed(self.loaded.values()))
+        return found
 
     async def describe(self, sketch: Sketch, loaded: Loaded) -> Described:
         """What the model makes of the sketch: worked out once, however many ask. Raises ApiError: see ``Together``."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from sketchfusion.apps.web.jobs import Job, State
+from sketchfusion.index.update import Summary
 
 Finite = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 PAIR = {"type": "array", "minItems": 2, "maxItems": 2}  # of numbers; more tools read this than prefixItems
@@ -126,6 +128,13 @@ class SummaryOut(BaseModel):
     seconds: float
     notes: list[str]
 
+    @staticmethod
+    def of(summary: Summary, told: Callable[[str], str]) -> SummaryOut:
+        """``told`` gives a text as clients may see it."""
+        return SummaryOut(added=summary.added, changed=summary.changed, unchanged=summary.unchanged,
+                          removed=summary.removed, photos=summary.photos, seconds=summary.seconds,
+                          notes=[told(note) for note in summary.notes])
+
 
 class JobOut(BaseModel):
     """How far indexing is, in files."""
@@ -140,15 +149,19 @@ class JobOut(BaseModel):
     message: str
 
     @staticmethod
-    def of(job: Job, most: int) -> JobOut:
-        """With at most so many errors."""
+    def of(job: Job, most: int, told: Callable[[str], str]) -> JobOut:
+        """With at most so many errors; ``told`` gives a text as clients may see it."""
         summary = job.summary
         failures = summary.failures[:most] if summary else []
-        counts = {name: getattr(summary, name) for name in SummaryOut.model_fields} if summary else None
-        short = SummaryOut(**counts) if counts else None
-        errors = [FileError(file=job.name_of(each.path), reason=job.told(each.reason)) for each in failures]
+        errors = [FileError(file=job.name_of(each.path), reason=told(each.reason)) for each in failures]
         return JobOut(id=job.id, state=job.state, done=job.done, total=job.total, gallery=job.gallery, errors=errors,
-                      summary=short, message=job.told(job.message))
+                      summary=SummaryOut.of(summary, told) if summary else None, message=told(job.message))
+
+
+class JobsOut(BaseModel):
+    """Jobs that wait or run, and those that are remembered; the oldest first."""
+
+    jobs: list[JobOut]
 
 
 class FolderOut(BaseModel):
@@ -244,7 +257,7 @@ class PointsIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     sketch: Annotated[str, Field(max_length=100)]
-    points: list[FiniteXY] | None = None
+    points: Annotated[list[FiniteXY], Field(max_length=256, fail_fast=True)] | None = None
     count: Annotated[int, Field(ge=1, le=256)] = 12
 
 

@@ -127,6 +127,7 @@ class Service:
                                         urgent=False).result()
             describer = cast(Any, PatientDescriber(loaded, self.thread, job.check))
             gallery = Gallery.create(folder, describer) if create else Gallery.open(folder)
+            job.roots = gallery.record.roots
             return gallery.update([photos] if photos is not None else [], describer, options=options,
                                   on_progress=on_progress)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from sketchfusion.errors import ConfigError
 
 API = "/api/v1"
-MIB = 2**20
+KIB, MIB = 2**10, 2**20
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Limits:
     """How much a client may ask for, and how much the server keeps.
 
     Attributes:
-        body_bytes: of one request.
+        body_bytes, small_body_bytes: of one request that sends a sketch; of any other.
         strokes_points: points of a drawing sent as strokes.
         top, points: results of one search; points of one request.
         labels, label_length: names of one's own for a sketch, and their letters.
@@ -33,6 +33,7 @@ class Limits:
     """
 
     body_bytes: int = 20 * MIB
+    small_body_bytes: int = 64 * KIB
     strokes_points: int = 100_000
     top: int = 200
     points: int = 256

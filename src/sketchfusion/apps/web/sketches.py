@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 from PIL import Image
 from pydantic import ValidationError
@@ -34,6 +35,7 @@ TYPES = (*PICTURES, *DRAWINGS, STROKES)
 KEPT_SIDE = 1024  # a larger sketch is kept smaller; its points stay in its own pixels
 PACKING = 1  # zlib's fastest level
 INK_SIDE = 512  # at which ink is looked for
+VALUES_PER_POINT = 8  # of JSON: a stroke of one point and pressure has three numbers, two fields, two lists, an object
 LARGE_PIXELS = 20_000_000  # pictures above are decoded one at a time
 ONE_LARGE = threading.Lock()
 
@@ -123,16 +125,20 @@ def read_body(data: bytes, content_type: str, limits: Limits) -> Sketch:
         picture, size = draw(parse_strokes(data, limits))
         picture = on_paper(picture, "the sketch")
     else:
-        picture = read_picture(data)
+        picture = read_picture(data, limits)
         size = picture.height, picture.width
     if max(picture.size) > KEPT_SIDE:
         picture.thumbnail((KEPT_SIDE, KEPT_SIDE), Image.Resampling.LANCZOS)
     return Sketch.of(picture, size)
 
 
-def read_picture(data: bytes) -> Image.Image:
+def read_picture(data: bytes, limits: Limits) -> Image.Image:
     """A picture, SVG or Quick, Draw! line as RGB; a very large one waits for the others of its kind."""
-    if data.lstrip()[:1] in (b"<", b"{", b"[") or data[:2] == b"\x1f\x8b" or not data:
+    if data.lstrip()[:1] in (b"{", b"["):
+        line = data.lstrip().partition(b"\n")[0]
+        check_values(line, limits)
+        return read_sketch(line)
+    if data.lstrip()[:1] == b"<" or data[:2] == b"\x1f\x8b" or not data:
         return read_sketch(data)
     with open_image(data) as image:
         large = image.width * image.height > LARGE_PIXELS
@@ -142,20 +148,48 @@ def read_picture(data: bytes) -> Image.Image:
 
 def parse_strokes(data: bytes, limits: Limits) -> PenDrawing:
     """The strokes of a JSON body. Raises ApiError 422, or ImageError: there is no stroke."""
+    check_values(data, limits)
     try:
-        drawing = PenDrawing.model_validate(json.loads(data))
+        sent = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ApiError(422, "bad_strokes", f"this is not JSON: {printable(str(error))[:200]}") from None
+    check_counts(sent, limits)
+    try:
+        drawing = PenDrawing.model_validate(sent)
     except ValidationError as error:
         problems = "; ".join(one_problem({**problem, "loc": ("", *problem["loc"])}) for problem in error.errors()[:3])
         raise ApiError(422, "bad_strokes", f"these are no strokes: {printable(problems)}. Expected "
                        '{"width": w, "height": h, "strokes": [{"width": px, "points": [[x, y], ...]}]}') from None
-    except (ValueError, RecursionError) as error:
-        raise ApiError(422, "bad_strokes", f"this is not JSON: {printable(str(error))[:200]}") from None
     if not drawing.strokes:
         raise ImageError("the sketch is blank: it has no strokes; draw something first")
-    if drawing.num_points > limits.strokes_points:
-        raise ApiError(422, "bad_strokes", f"the drawing has {drawing.num_points:,} points, more than the "
-                       f"{limits.strokes_points:,} allowed; simplify it, or send it as a picture")
     return drawing
+
+
+def check_values(data: bytes, limits: Limits) -> None:
+    """Raise ApiError 422 where JSON, before it is read, holds more than a drawing with as many points as are allowed.
+
+    Read, it may take thirty times the memory. Each value but the first follows one of these signs.
+    """
+    if sum(map(data.count, (b",", b"[", b"{"))) > VALUES_PER_POINT * limits.strokes_points + VALUES_PER_POINT:
+        raise too_many("more values than these would have", limits)
+
+
+def check_counts(sent: Any, limits: Limits) -> None:
+    """Raise ApiError 422 where a drawing, before it is checked in full, has more strokes or points than allowed."""
+    strokes = sent.get("strokes") if isinstance(sent, dict) else None
+    if not isinstance(strokes, list):
+        return
+    lists = [stroke.get("points") for stroke in strokes if isinstance(stroke, dict)]
+    points = sum(len(each) for each in lists if isinstance(each, list))
+    for count, things in ((points, "points"), (len(strokes), "strokes")):
+        if count > limits.strokes_points:
+            raise too_many(f"{count:,} {things}", limits)
+
+
+def too_many(things: str, limits: Limits) -> ApiError:
+    """422."""
+    return ApiError(422, "bad_strokes", f"a drawing may have {limits.strokes_points:,} points, this one has {things}; "
+                    "simplify it, or send it as a picture")
 
 
 class SketchStore:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Any
 
 from PIL import Image, ImageDraw
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from sketchfusion.errors import ImageError
 
@@ -15,6 +16,7 @@ MAX_SIDE = 10_000  # of the paper
 DRAWN_SIDE = 1024  # a larger paper is drawn smaller
 OVERSAMPLING = 3
 PRESSURE_SHARE = 0.7  # of the pen's width that pressure decides
+MOST_FIELDS = 16  # of an object, known or not: each that is unknown is one more error to be told
 MAX_INK = 400_000_000  # pixels that may be drawn, one over another; a page full of scribble has a hundredth
 
 Coordinate = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
@@ -23,29 +25,40 @@ Point = tuple[Coordinate, Coordinate] | tuple[Coordinate, Coordinate, Pressure]
 Side = Annotated[float, Field(ge=1, le=MAX_SIDE, allow_inf_nan=False)]
 
 
-class PenStroke(BaseModel):
-    """One stroke: the pen's width in pixels, and points (x, y) or (x, y, pressure)."""
+class Checked(BaseModel):
+    """An object whose errors are few, whatever was sent: an error takes a hundred times the memory of what it is about.
+
+    Of a list only the first item that does not fit is told.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
+    @model_validator(mode="before")
+    @classmethod
+    def has_few_fields(cls, value: Any) -> Any:
+        """What was sent. Raises PydanticCustomError: it has far more fields than are known."""
+        if isinstance(value, dict) and len(value) > MOST_FIELDS:
+            raise PydanticCustomError("too_many_fields", "It has {count} fields; expected {names} and nothing else",
+                                      {"count": len(value), "names": ", ".join(cls.model_fields)})
+        return value
+
+
+class PenStroke(Checked):
+    """One stroke: the pen's width in pixels, and points (x, y) or (x, y, pressure)."""
+
     width: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] = 6.0
-    points: Annotated[list[Point], Field(min_length=1)]
+    points: Annotated[list[Point], Field(min_length=1, fail_fast=True)]
 
 
-class PenDrawing(BaseModel):
+class PenDrawing(Checked):
     """A drawing of one's own: paper of so many pixels and strokes in these pixels, y downwards; ink is black."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [
+    model_config = ConfigDict(json_schema_extra={"examples": [
         {"width": 512, "height": 512, "strokes": [{"width": 8, "points": [[100, 380], [256, 90], [410, 380]]}]}]})
 
     width: Side
     height: Side
-    strokes: list[PenStroke]
-
-    @property
-    def num_points(self) -> int:
-        """Of all strokes."""
-        return sum(len(stroke.points) for stroke in self.strokes)
+    strokes: Annotated[list[PenStroke], Field(fail_fast=True)]
 
 
 def draw(drawing: PenDrawing) -> tuple[Image.Image, tuple[int, int]]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+import threading
 from collections import OrderedDict
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -28,6 +30,7 @@ from sketchfusion.tasks.correspondence import find_in_maps, point_features_of
 from sketchfusion.tasks.segmentation import Segmentation, segment_maps, similarity_map, to_picture
 
 Origin = Literal["stored", "photo"]
+Key = tuple[str, str, int, int]  # fingerprint of the model; content, height and width of the photo
 REGION_SIDE = 256  # of the picture of the cosines that the page enlarges
 
 
@@ -54,11 +57,16 @@ class Region:
 
 
 class PhotoMaps:
-    """Maps of photos: the gallery's own, or worked out from the file where it keeps none; some are remembered."""
+    """Maps of photos: the gallery's own, or worked out from the file where it keeps none; some are remembered.
+
+    Those that are worked out are worked out once, however many ask, and remembered whoever still waits for them.
+    """
 
     def __init__(self, thread: ModelThread, limits: Limits) -> None:
         self.thread, self.limits = thread, limits
-        self.kept: OrderedDict[tuple[str, str, int, int], PhotoMap] = OrderedDict()
+        self.kept: OrderedDict[Key, PhotoMap] = OrderedDict()
+        self.coming: dict[tuple[Key, str, int], Future[PhotoMap]] = {}  # from which file, as of which time
+        self.lock = threading.Lock()  # of both; the model's thread adds what it has worked out
 
     async def of(self, photo: Photo, loaded: Loaded, root: Path) -> PhotoMap:
         """The map of a photo; for ``root`` see ``photos.open_photo``.
@@ -69,20 +77,41 @@ class PhotoMaps:
             ImageError: the file is unreadable.
         """
         key = loaded.fingerprint, photo.hash, photo.height, photo.width
-        found = self.kept.get(key)
-        if found is None:
-            found = stored_map(photo, loaded) if photo.dense else await self.computed(photo, loaded, root)
-            self.kept[key] = found
-        self.kept.move_to_end(key)
-        total = sum(each.features.nbytes for each in self.kept.values())
-        while len(self.kept) > 1 and total > self.limits.map_bytes:
-            total -= self.kept.popitem(last=False)[1].features.nbytes
-        return found
+        source = key, photo.path, photo.mtime_ns
+        with self.lock:
+            found, future = self.kept.get(key), self.coming.get(source)
+            if found is not None:
+                self.kept.move_to_end(key)
+        if found is not None:
+            return found
+        if photo.dense:
+            return self.keep(key, stored_map(photo, loaded))
+        return await self.thread.result(future or self.begin(source, photo, loaded, root))
 
-    async def computed(self, photo: Photo, loaded: Loaded, root: Path) -> PhotoMap:
-        """By the model, from the file."""
+    def begin(self, source: tuple[Key, str, int], photo: Photo, loaded: Loaded, root: Path) -> Future[PhotoMap]:
+        """Let the model work it out from the file. Raises ApiError 503."""
         future = self.thread.submit(lambda items: [map_of_file(photo, loaded.model, root)], None)
-        return await self.thread.result(future)
+        with self.lock:
+            self.coming[source] = future
+        future.add_done_callback(lambda done: self.arrived(source, done))
+        return future
+
+    def arrived(self, source: tuple[Key, str, int], future: Future[PhotoMap]) -> None:
+        """Remember what was worked out; what failed, or was given up, may be tried again."""
+        if not future.cancelled() and future.exception() is None:
+            self.keep(source[0], future.result())
+        with self.lock:  # afterwards, so that at no time it is neither kept nor coming
+            del self.coming[source]
+
+    def keep(self, key: Key, found: PhotoMap) -> PhotoMap:
+        """Remember it, and give it; those used least recently leave."""
+        with self.lock:
+            self.kept[key] = found
+            self.kept.move_to_end(key)
+            total = sum(each.features.nbytes for each in self.kept.values())
+            while len(self.kept) > 1 and total > self.limits.map_bytes:
+                total -= self.kept.popitem(last=False)[1].features.nbytes
+        return found
 
 
 def stored_map(photo: Photo, loaded: Loaded) -> PhotoMap:

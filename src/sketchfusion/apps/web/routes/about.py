@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from sketchfusion import __version__
+from sketchfusion.apps.web.naming import model_names, namer
 from sketchfusion.apps.web.schemas import Health
 from sketchfusion.apps.web.service import Serving
 from sketchfusion.apps.web.settings import API
@@ -19,9 +20,11 @@ router = APIRouter(tags=["about"])
 @router.get("/health")
 async def health(service: Serving) -> Health:
     """That the server runs."""
-    loaded = next(reversed(service.models.loaded.values()), None)
-    return Health(version=__version__, model=loaded.model.name if loaded else "",
-                  fingerprint=loaded.fingerprint if loaded else "")
+    loaded = service.models.last()
+    if loaded is None:
+        return Health(version=__version__, model="", fingerprint="")
+    name = loaded.model.name
+    return Health(version=__version__, model=namer(model_names(name, ()))(name), fingerprint=loaded.fingerprint)
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
@@ -46,7 +49,7 @@ def page_of(app: FastAPI) -> str:
             queries = [each for each in operation.get("parameters", ()) if each["in"] == "query"]
             if queries:
                 rows = "".join(f"<li><code>{escape(each['name'])}</code>{' (needed)' if each['required'] else ''}"
-                               f"{default_of(each['schema'])}</li>" for each in queries)
+                               f"{default_of(each['schema'])}{described(each)}</li>" for each in queries)
                 parts.append(f"<ul>{rows}</ul>")
     return ('<!doctype html><html lang="en"><meta charset="utf-8"><title>SketchFusion: HTTP API</title>'
             f'<h1>SketchFusion: HTTP API</h1>'
@@ -56,3 +59,8 @@ def page_of(app: FastAPI) -> str:
 def default_of(schema: dict[str, object]) -> str:
     """What holds unless it is given."""
     return f": {escape(str(schema['default']))} unless given" if "default" in schema else ""
+
+
+def described(parameter: dict[str, str]) -> str:
+    """What the document says of a parameter."""
+    return f". {escape(parameter['description'])}" if "description" in parameter else ""

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import cache
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 
 from sketchfusion.apps.web.folders import list_folder
 from sketchfusion.apps.web.jobs import Job
+from sketchfusion.apps.web.naming import namer
 from sketchfusion.apps.web.schemas import (
     FolderOut,
     FoldersOut,
     GalleriesOut,
     GalleryOut,
     JobOut,
+    JobsOut,
     JobStarted,
     NewGallery,
     Place,
@@ -67,6 +71,12 @@ async def folders(service: Serving, path: Annotated[str, Query(max_length=4096)]
                      folders=[Place(name=name, path=where) for name, where in found.folders])
 
 
+@router.get("/jobs")
+async def jobs(service: Serving) -> JobsOut:
+    """All jobs that wait or run, and the latest of those that have ended; the oldest first."""
+    return await service.rows.run(lambda: JobsOut(jobs=[told(service, each) for each in service.jobs.known()]))
+
+
 @router.get("/jobs/{jid}")
 async def job(service: Serving, jid: str) -> JobOut:
     """How far a job is."""
@@ -81,5 +91,8 @@ async def cancel(service: Serving, jid: str) -> JobOut:
 
 def told(service: Service, job: Job) -> JobOut:
     """How far a job is, as clients may see it."""
-    seen = JobOut.of(job, service.limits.errors_listed)
-    return seen.model_copy(update={"message": service.galleries.named(seen.message)}) if seen.message else seen
+    @cache
+    def named() -> Callable[[str], str]:  # looks at the disk, so only once there is something to tell
+        return namer({**service.galleries.names(), **job.names})
+
+    return JobOut.of(job, service.limits.errors_listed, lambda text: named()(text) if text else "")

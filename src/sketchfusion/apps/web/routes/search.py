@@ -20,6 +20,9 @@ from sketchfusion.index.search import SearchOptions, SearchResult
 router = APIRouter(tags=["search"], prefix="/galleries/{gid}")
 Id = Annotated[str, Query(max_length=100)]
 DEEPEST = 100_000  # results that can be scrolled to
+Sort = Annotated[Literal["score", "date"], Query(description=(
+    "The order within the page: best first, or newest first. Which photos are on a page depends on their scores alone, "
+    "so a client that shows several pages by date has to merge them."))]
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Wanted:
 def wanted(top: Annotated[int, Query(ge=1, le=200)] = 24, offset: Annotated[int, Query(ge=0, le=DEEPEST)] = 0,
            min_score: Annotated[float | None, Query(ge=-1, le=1)] = None,
            folder: Annotated[str | None, Query(max_length=100)] = None, after: date | None = None,
-           before: date | None = None, sort: Literal["score", "date"] = "score") -> Wanted:
+           before: date | None = None, sort: Sort = "score") -> Wanted:
     """From the query. Raises ConfigError: dates the wrong way round."""
     options = SearchOptions(top=top, offset=offset, min_score=min_score, after=after, before=before, sort=sort)
     return Wanted(options, folder)

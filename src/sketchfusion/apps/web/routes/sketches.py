@@ -40,14 +40,19 @@ async def send(request: Request, service: Serving) -> SketchOut:
 
 @router.get("/sketches/{sid}/classes")
 async def classes(service: Serving, sid: str, top: Annotated[int, Query(ge=1, le=100)] = 5,
-                  labels: Annotated[str | None, Query(max_length=6000)] = None) -> Guesses:
+                  labels: Annotated[str | None, Query(max_length=6000)] = None,
+                  gallery: Annotated[str | None, Query(max_length=100, description=(
+                      "Id of the gallery whose model guesses; without it, the model used last does."))] = None
+                  ) -> Guesses:
     """What the sketch shows: classes that the model knows, or names of one's own, with commas between."""
     names = None if labels is None else [name.strip() for name in labels.split(",")]
     limits = service.limits
     if names is not None and (len(names) > limits.labels or any(len(name) > limits.label_length for name in names)):
         raise ApiError(422, "invalid", f"labels: at most {limits.labels} names of at most {limits.label_length} "
                        "letters each")
-    sketch, loaded = service.sketches.get(sid), await service.models.first()
+    sketch = service.sketches.get(sid)
+    loaded = (await service.models.first() if gallery is None
+              else await service.models.of((await service.gallery(gallery)).record))
     found = await service.models.names(await service.models.describe(sketch, loaded), loaded, names, top)
     return Guesses(guesses=[GuessOut(name=guess.name, probability=round(guess.probability, 6)) for guess in found])
 
