@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -42,19 +43,20 @@ class Server:
     """The page's server; every start is a new one that knows nothing of the last, at the same port."""
 
     def __init__(self, folder: Path, model: SketchFusion, galleries: tuple[Path, ...]) -> None:
-        self.model, self.server, self.port = model, None, 0
-        self.told = {"galleries": galleries, "photos": folder / "photos", "home": folder / "made"}
+        self.model, self.port = model, 0
+        self.server: uvicorn.Server | None = None
+        self.told: dict[str, Any] = {"galleries": galleries, "photos": folder / "photos", "home": folder / "made"}
 
     def start(self) -> None:
         app = create_app(Settings(**self.told), load=lambda model, overrides: self.model)
         self.service: Service = app.state.service
         self.listener = socket.create_server(("127.0.0.1", self.port))
         self.port = self.listener.getsockname()[1]
-        self.server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on",
-                                                    timeout_graceful_shutdown=1))
-        self.thread = threading.Thread(target=self.server.run, args=([self.listener],), daemon=True)
+        config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=1)
+        self.server = server = uvicorn.Server(config)
+        self.thread = threading.Thread(target=server.run, args=([self.listener],), daemon=True)
         self.thread.start()
-        while not self.server.started:
+        while not server.started:
             assert self.thread.is_alive(), "the server did not start"
             time.sleep(0.01)
 
@@ -129,6 +131,39 @@ class Desk:
             act()
         self.rest()
         return dict(answers[-1].json())
+
+    def hold(self, what: str) -> list[Any]:
+        """Keep requests whose address has a pattern waiting from now on; they are in the list, to be gone on with."""
+        waiting: list[Any] = []
+        self.page.route(re.compile(what), lambda route: waiting.append(route))
+        return waiting
+
+    def until(self, holds: Callable[[], Any]) -> None:
+        """Wait until something holds that this process sees, not the page."""
+        for _ in range(WAIT // 20):
+            if holds():
+                return
+            self.page.wait_for_timeout(20)
+        raise AssertionError("it does not come to hold")
+
+    def asked(self, what: str) -> list[Any]:
+        """The requests that go out from now on whose address has a pattern."""
+        sent: list[Any] = []
+        self.page.on("request", lambda each: sent.append(each) if re.search(what, each.url) else None)
+        return sent
+
+    def bring(self, way: str, content: bytes) -> bool:
+        """Paste or drop a PNG; whether the page took care of it, so that the browser does not."""
+        return bool(self.page.evaluate(
+            """([way, content]) => {
+              const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+              const data = new DataTransfer();
+              data.items.add(new File([bytes], "ring.png", { type: "image/png" }));
+              const options = { bubbles: true, cancelable: true };
+              const event = way === "paste" ? new ClipboardEvent("paste", { clipboardData: data, ...options })
+                : new DragEvent("drop", { dataTransfer: data, ...options });
+              return !document.body.dispatchEvent(event);
+            }""", [way, base64.b64encode(content).decode()]))
 
     def slide(self, name: str, value: float | str) -> None:
         """Move a slider."""

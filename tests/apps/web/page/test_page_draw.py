@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +156,119 @@ def test_the_keyboard_alone_draws_erases_and_finds(desk: Any) -> None:
     expect(page.locator("#clear")).to_be_disabled()
 
 
+def along(desk: Any, *keys: str) -> list[list[Any]]:
+    """Press keys on the paper; where the strokes then are."""
+    desk.page.locator("#paper").focus()
+    for key in keys:
+        desk.page.keyboard.press(key)
+    return places(desk)
+
+
+def places(desk: Any) -> list[list[Any]]:
+    """The points of the strokes on the paper, in whole units; of blank paper none."""
+    if desk.page.locator("#clear").get_attribute("aria-disabled") == "true":
+        return []
+    return [[tuple(round(value) for value in point) for point in stroke["points"]] for stroke in desk.strokes()]
+
+
+@pytest.mark.parametrize(("key", "left"), [("Delete", 0), ("Control+z", 1), ("Control+y", 2)])
+def test_clear_undo_and_redo_in_the_middle_of_a_stroke_of_the_keyboard_lift_its_pen(desk: Any, key: str,
+                                                                                   left: int) -> None:
+    first = along(desk, "Space", "ArrowUp", "ArrowUp", "Space")
+    assert len(first) == 1
+    pen = ("Space", "ArrowRight", "ArrowRight", key, "ArrowDown", "ArrowDown")
+    after = along(desk, *pen, "Space", "Space")  # after the key it only moves; then it makes a dot
+    assert len(after) == left + 1
+    assert after[:min(left, 1)] == first[:min(left, 1)]
+    assert len(after[-1]) == 1
+
+
+def test_what_was_undone_in_the_middle_of_a_stroke_can_be_done_again(desk: Any) -> None:
+    along(desk, "Space", "ArrowUp", "ArrowUp", "Space")
+    desk.page.locator("#paper").focus()
+    for press in ("Space", "ArrowRight", "ArrowRight", "Control+z", "Control+Shift+Z"):
+        desk.page.keyboard.press(press)
+    assert [len(points) for points in places(desk)] == [3, 3]
+
+
+@pytest.mark.parametrize("act", ["Control+z", "paste", "#clear"])
+def test_undo_paste_and_clear_in_the_middle_of_a_stroke_of_the_mouse_lift_it(desk: Any, act: str) -> None:
+    page = desk.page
+    desk.draw(LINE)
+    first = places(desk)
+    box = page.locator("#paper").bounding_box()
+    page.mouse.move(box["x"] + 50, box["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 150, box["y"] + 50, steps=4)
+    if act == "paste":
+        desk.bring("paste", picture_of_a_ring())
+        desk.expect(page.locator("#live")).to_contain_text("Opened")
+    elif act == "#clear":
+        page.locator(act).evaluate("node => node.click()")
+    else:
+        page.keyboard.press(act)
+    page.mouse.move(box["x"] + 150, box["y"] + 250, steps=4)
+    page.mouse.up()
+    if act == "paste":
+        assert is_ring(ink(desk))
+    else:
+        assert places(desk) == (first if act == "Control+z" else [])
+    desk.draw(LINE)  # the next stroke is one as any other
+    assert len(places(desk)) == {"Control+z": 2}.get(act, 1)
+
+
+def test_a_mouse_that_passes_leaves_the_pen_of_the_keyboard_down(desk: Any) -> None:
+    page = desk.page
+    box = page.locator("#paper").bounding_box()
+    page.locator("#paper").focus()
+    page.keyboard.press("Space")
+    page.keyboard.press("ArrowRight")
+    page.mouse.move(box["x"] + 50, box["y"] + 50)
+    page.mouse.move(box["x"] - 50, box["y"] + 50)
+    assert [len(points) for points in along(desk, "ArrowRight", "Space")] == [3]
+    page.keyboard.press("Control+z")
+    assert places(desk) == []
+
+
+def test_an_eraser_that_meets_nothing_leaves_nothing_to_undo(desk: Any) -> None:
+    desk.draw(LINE)
+    desk.page.click("#tool-eraser")
+    desk.draw([(0.2, 0.1), (0.8, 0.1)])
+    desk.page.keyboard.press("Control+z")
+    assert places(desk) == []
+
+
+def test_tools_that_switch_themselves_off_keep_the_focus(desk: Any) -> None:
+    page, expect = desk.page, desk.expect
+    desk.draw(LINE)
+    for tool in ("#clear", "#undo", "#undo", "#redo", "#redo"):
+        page.locator(tool).focus()
+        page.keyboard.press("Enter")
+        expect(page.locator(tool)).to_be_focused()
+    for tool in ("#redo", "#clear"):
+        expect(page.locator(tool)).to_be_disabled()
+    page.keyboard.press("Enter")  # does nothing
+    assert places(desk) == []
+
+
+def test_of_two_files_the_one_opened_last_stays(desk: Any) -> None:
+    """However long the first one takes to be read."""
+    desk.page.evaluate("""() => {
+      const { text } = File.prototype;
+      File.prototype.text = async function () {
+        if (this.name === "slow.json") await new Promise((done) => { window.readOn = done; });
+        return text.call(this);
+      };
+    }""")
+    for name, x in (("slow.json", 10), ("quick.json", 90)):
+        content = json.dumps({"width": 100, "height": 100, "strokes": [{"points": [[x, 10], [x, 90]]}]})
+        desk.page.set_input_files("#file", {"name": name, "mimeType": "application/json", "buffer": content.encode()})
+    desk.expect(desk.page.locator("#live")).to_contain_text("Opened quick.json")
+    desk.page.evaluate("readOn()")
+    desk.rest()
+    assert [points[0][0] for points in places(desk)] == [round(0.9 * PAPER)]
+
+
 def test_an_svg_opens_as_the_strokes_it_was_saved_from(desk: Any, tmp_path: Path) -> None:
     desk.draw()
     desk.slide("brush", 30)
@@ -188,16 +301,7 @@ def test_a_picture_is_uploaded(desk: Any) -> None:
 
 @pytest.mark.parametrize("way", ["paste", "drop"])
 def test_a_picture_is_pasted_or_dropped(desk: Any, way: str) -> None:
-    desk.page.evaluate(
-        """([way, content]) => {
-          const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
-          const data = new DataTransfer();
-          data.items.add(new File([bytes], "ring.png", { type: "image/png" }));
-          const options = { bubbles: true, cancelable: true };
-          const event = way === "paste" ? new ClipboardEvent("paste", { clipboardData: data, ...options })
-            : new DragEvent("drop", { dataTransfer: data, ...options });
-          document.body.dispatchEvent(event);
-        }""", [way, base64.b64encode(picture_of_a_ring()).decode()])
+    assert desk.bring(way, picture_of_a_ring())
     desk.expect(desk.page.locator(".card").first).to_be_visible()
     assert is_ring(ink(desk))
 

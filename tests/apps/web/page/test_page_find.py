@@ -88,6 +88,42 @@ def test_newest_first(desk: Any) -> None:
     assert desk.scores() == sorted(desk.scores(), reverse=True)
 
 
+def test_newest_first_holds_for_all_pages_together(desk: Any) -> None:
+    """A page has the next best photos, so its dates lie among those before; the photo with the focus keeps it."""
+    page = desk.page
+    dates: dict[str, str] = {}
+
+    def remember(response: Any) -> None:
+        if re.search(r"/search\?.*sort=date", response.url):
+            dates.update({hit["id"]: hit["date"] for hit in response.json()["hits"]})
+
+    desk.search()
+    page.on("response", remember)
+    desk.answer(lambda: page.click("#sort-date"))
+    held = desk.cards()[3]
+    page.locator(".card-open").nth(3).focus()
+    page.locator("#more").scroll_into_view_if_needed()
+    desk.expect(page.locator(".card")).to_have_count(ALL)
+    desk.until(lambda: len(dates) == ALL)
+    shown = desk.cards()
+    assert [dates[photo] for photo in shown] == sorted(dates.values(), reverse=True)
+    desk.expect(page.locator(".card-open").nth(shown.index(held))).to_be_focused()
+    page.keyboard.press("Enter")
+    assert page.locator("#why-original").get_attribute("href").split("/")[-2] == held
+
+
+def test_the_focus_stays_with_its_photo_in_another_order(desk: Any) -> None:
+    desk.search()
+    page = desk.page
+    held = desk.cards()[4]
+    page.locator(".card-open").nth(4).focus()
+    desk.answer(lambda: page.locator("#sort-date").evaluate("node => node.click()"))
+    desk.expect(page.locator(".card-open").nth(desk.cards().index(held))).to_be_focused()
+    page.locator("#more").focus()  # which goes with the last photos
+    desk.expect(page.locator(".card")).to_have_count(ALL)
+    desk.expect(page.locator(".card-open:focus")).to_have_count(1)
+
+
 def test_scrolling_brings_more(desk: Any) -> None:
     desk.search()
     assert len(desk.cards()) == AT_ONCE
@@ -187,6 +223,76 @@ def test_the_sketch_is_named(desk: Any) -> None:
     expect(page.locator("#own-labels")).to_be_focused()
 
 
+def test_the_model_of_the_gallery_names_the_sketch(desk: Any) -> None:
+    with desk.page.expect_response(re.compile("/classes")) as named, desk.page.expect_request(is_first) as search:
+        desk.draw(LINE)
+    gallery = re.findall("/galleries/([^/]+)/", search.value.url)[0]
+    assert f"gallery={gallery}" in named.value.url
+    assert named.value.status == 200
+
+
+def is_first(request: Any) -> bool:
+    """Whether it asks for the first photos like a sketch."""
+    return "/search?" in request.url
+
+
+def test_a_drawing_is_sent_once(desk: Any, server: Any) -> None:
+    """Though it is searched for, named and explained; and once again when the server has forgotten it."""
+    page, expect = desk.page, desk.expect
+    sent = desk.asked("/sketches$")
+    page.evaluate("""() => {
+      const { toBlob } = HTMLCanvasElement.prototype;
+      window.drawn = 0;
+      HTMLCanvasElement.prototype.toBlob = function (...given) { window.drawn += 1; return toBlob.apply(this, given); };
+    }""")
+    page.locator(".example").nth(1).click()
+    expect(page.locator(".guess-share").first).to_be_visible()
+    desk.rest()
+    desk.why()
+    desk.shut()
+    desk.answer(lambda: page.click("#sort-date"))
+    assert [each.method for each in sent] == ["POST"]
+    assert page.evaluate("window.drawn") == 1
+    server.service.sketches.sketches.clear()
+    with page.expect_response(lambda each: "/classes" in each.url and each.status == 200):
+        desk.answer(lambda: page.click("#sort-score"))
+    assert [each.method for each in sent] == ["POST", "POST"]
+
+
+def test_a_drawing_that_is_no_longer_on_the_paper_is_not_sent_to_the_end(desk: Any) -> None:
+    """On a slow line it would hold up the next one."""
+    sent, left = desk.asked("/sketches$"), []
+    desk.page.on("requestfailed", lambda each: left.append(each))
+    desk.page.route(re.compile("/sketches$"), lambda route: None, times=1)
+    desk.draw([(0.1, 0.1), (0.9, 0.1)])
+    desk.until(lambda: sent)
+    desk.draw(LINE)
+    desk.until(lambda: sent[0] in left)
+    desk.rest()
+    desk.expect(desk.page.locator(".card-open").first).to_be_visible()
+
+
+def test_a_cut_off_without_photos_is_off_and_keeps_the_focus(desk: Any) -> None:
+    desk.search()
+    slider = desk.page.locator("#cutoff")
+    slider.focus()
+    desk.page.keyboard.press("Control+z")
+    desk.expect(slider).to_be_disabled()
+    desk.expect(slider).to_be_focused()
+    desk.page.keyboard.press("ArrowRight")
+    desk.expect(desk.page.locator("#cutoff-value")).to_have_text("off")
+
+
+def test_a_drawing_that_could_not_be_sent_is_sent_at_the_next_search(desk: Any) -> None:
+    desk.page.route(re.compile("/sketches$"), lambda route: route.abort(), times=1)
+    desk.draw(LINE)
+    notice = desk.page.locator("#notice button")
+    notice.focus()
+    desk.page.keyboard.press("Enter")
+    desk.expect(desk.page.locator(".card-open").first).to_be_visible()
+    desk.expect(desk.page.locator("#found")).to_be_focused()  # the button has gone
+
+
 def test_a_sketch_that_the_server_has_forgotten_is_sent_again(desk: Any, server: Any) -> None:
     desk.search()
     best = desk.cards()
@@ -224,6 +330,34 @@ def test_a_page_opened_before_the_server_answers_waits_for_it(desk: Any, server:
     desk.expect(desk.page.locator("#notice h3")).to_have_text("The server does not answer")
     desk.page.unroute("**/api/v1/**")
     desk.expect(desk.page.locator("#notice h3")).to_have_text("Your photos appear here while you draw")
+
+
+def test_a_server_that_comes_back_with_a_token_says_that_it_wants_it(
+        open_page: Any, at_desk: Any, make_server: Any, served: Any, mini: Any) -> None:
+    """Not that it does not answer."""
+    server = make_server(served, mini, (served / "gallery",))
+    desk = at_desk(open_page(server.address))
+    desk.rest()
+    desk.search()
+    server.stop()
+    try:
+        desk.draw(LINE)
+        desk.expect(desk.page.locator("#notice h3")).to_have_text("The server does not answer")
+    finally:
+        server.told["token"] = "0123456789abcdef"
+        server.start()
+    desk.expect(desk.page.locator("#notice h3")).to_have_text("That did not work")
+    desk.expect(desk.page.locator("#notice p")).to_contain_text("this server wants a token")
+
+
+def test_a_page_opened_before_the_server_answers_tells_a_refusal_too(desk: Any) -> None:
+    desk.page.route("**/api/v1/**", lambda route: route.abort())
+    desk.page.reload()
+    desk.expect(desk.page.locator("#notice h3")).to_have_text("The server does not answer")
+    answer = {"error": {"code": "no_token", "message": "this server wants a token"}}
+    desk.page.unroute("**/api/v1/**")
+    desk.page.route("**/api/v1/**", lambda route: route.fulfill(status=401, json=answer))
+    desk.expect(desk.page.locator("#notice p")).to_have_text("this server wants a token")
 
 
 def test_a_failure_says_what_the_server_says(desk: Any) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
 from typing import Any
+
+from sketchfusion.apps.web.galleries import NAME
 
 
 def choose_folder(desk: Any, *names: str) -> None:
@@ -27,6 +30,32 @@ def test_another_gallery_is_chosen_and_remembered(desk: Any) -> None:
     expect(page.locator("#gallery-chip")).to_have_text("nothing yet · 0")
 
 
+def test_photos_of_the_last_gallery_go_at_once_and_its_late_answers_are_dropped(desk: Any) -> None:
+    page, expect = desk.page, desk.expect
+    desk.search()
+    expect(page.locator("#folder option")).to_have_count(4)
+    folders, searches = desk.hold("/galleries/[^/]+/folders"), desk.hold(r"/search\?")
+    page.click("#sort-date")
+    desk.until(lambda: len(searches) == 1)
+    page.click("#open-photos")
+    with page.expect_event("requestfailed", lambda each: "/search?" in each.url):
+        page.locator(".gallery", has_text="nothing yet").click()
+    desk.until(lambda: len(folders) == 1 and len(searches) == 2)
+    expect(page.locator(".card-open")).to_have_count(0)
+    expect(page.locator("#folder option")).to_have_text(["All folders"])
+    page.click("#open-photos")
+    page.locator(".gallery", has_text=re.compile("^gallery")).click()
+    desk.until(lambda: len(folders) == 2 and len(searches) == 3)
+    searches[2].continue_()
+    folders[1].continue_()
+    expect(page.locator("#folder option")).to_have_count(4)
+    with page.expect_response(re.compile("/folders")):
+        folders[0].fulfill(json={"folders": [{"id": "f", "name": "late", "photos": 1}]})
+    desk.rest()
+    expect(page.locator("#folder")).not_to_contain_text("late")
+    expect(page.locator("#found-count")).to_have_text("36 photos")
+
+
 def test_an_empty_gallery_says_what_to_do(desk: Any) -> None:
     page, expect = desk.page, desk.expect
     page.click("#open-photos")
@@ -46,17 +75,17 @@ def test_a_folder_is_indexed_with_progress_and_broken_files_are_listed(desk: Any
     page.fill("#new-name", "Mixed cups")
     with server.held():
         page.click("#index-folder")
-        expect(page.locator("#job-title")).to_have_text("Indexing “Mixed cups”")
+        expect(page.locator(".job h3")).to_have_text("Indexing “Mixed cups”")
         expect(page.locator(".job-bar")).to_be_visible()
-        expect(page.locator("#job .button", has_text="Cancel")).to_be_visible()
-    expect(page.locator("#job-title")).to_have_text("Indexed")
+        expect(page.locator(".job .button", has_text="Cancel")).to_be_visible()
+    expect(page.locator(".job h3")).to_have_text("Indexed “Mixed cups”")
     expect(page.locator(".job-facts")).to_contain_text("12 photos: 12 added")
-    page.locator("#job summary").click()
-    expect(page.locator("#job summary")).to_have_text("2 files could not be read")
+    page.locator(".job summary").click()
+    expect(page.locator(".job summary")).to_have_text("2 files could not be read")
     expect(page.locator(".job-errors")).to_contain_text("album/mixed/broken.jpg")
     expect(page.locator(".job-errors")).to_contain_text("album/mixed/empty.png the file is empty")
     expect(page.locator("#gallery-chip")).to_have_text("Mixed cups · 12")
-    page.locator("#job .button", has_text="Show the photos").click()
+    page.locator(".job .button", has_text="Show the photos").click()
     expect(page.locator("#photos")).to_be_hidden()
     expect(page.locator(".card")).to_have_count(12)
     choose_folder_again(desk)
@@ -76,11 +105,91 @@ def test_indexing_is_stopped(desk: Any, server: Any) -> None:
     page.fill("#new-name", "Never")
     with server.held():
         page.click("#index-folder")
-        expect(page.locator("#job-title")).to_have_text("Indexing “Never”")
-        page.locator("#job .button", has_text="Cancel").click()
-        expect(page.locator("#job .button", has_text="Cancel")).to_be_disabled()
-    expect(page.locator("#job-title")).to_have_text("Stopped")
+        expect(page.locator(".job h3")).to_have_text("Indexing “Never”")
+        page.locator(".job .button", has_text="Cancel").click()
+        expect(page.locator(".job .button", has_text="Cancel")).to_be_disabled()
+    expect(page.locator(".job h3")).to_have_text("Stopped: “Never”")
     expect(page.locator(".job-facts")).to_contain_text("Index again to go on")
+
+
+def begin(desk: Any, name: str, *folder: str) -> Any:
+    """Index a folder below the photos into a new gallery; the card of the job, which waits."""
+    desk.page.locator("#crumbs [aria-current], #crumbs button").first.click()
+    for each in folder:
+        desk.page.locator(".folder", has_text=re.compile(f"^{each}$")).click()
+    desk.expect(desk.page.locator("#crumbs [aria-current]")).to_have_text(folder[-1])
+    desk.page.fill("#new-name", name)
+    desk.page.click("#index-folder")
+    card = desk.page.locator(".job", has_text=name)
+    desk.expect(card.locator("h3")).to_have_text(f"Indexing “{name}”")
+    return card
+
+
+def test_each_job_is_followed_also_after_another_began_and_the_page_was_opened_anew(desk: Any, server: Any) -> None:
+    page, expect = desk.page, desk.expect
+    page.click("#open-photos")
+    with server.held():
+        begin(desk, "Earlier", "album", "mixed")
+        begin(desk, "Later", "key")
+        expect(page.locator(".job .job-bar:visible")).to_have_count(2)
+        page.reload()
+        desk.rest()
+        page.click("#open-photos")
+        expect(page.locator(".job h3")).to_have_text(["Indexing a new gallery"] * 2)  # there is none of its name yet
+        later = page.locator(".job").nth(1)
+        later.locator("button", has_text="Cancel").focus()
+        page.keyboard.press("Enter")
+        expect(later.locator("h3")).to_have_text("Stopped: a new gallery")
+        expect(later.locator("h3")).to_be_focused()
+        expect(page.locator(".job").first.locator("button", has_text="Cancel")).to_be_visible()
+    earlier = page.locator(".job").first
+    expect(earlier.locator("h3")).to_have_text("Indexed “Earlier”")
+    expect(earlier.locator("summary")).to_have_text("2 files could not be read")
+    expect(page.locator("#gallery-chip")).to_have_text("gallery · 36")  # as long as nobody asks for the other one
+    expect(page.locator(".gallery", has_text="Earlier")).to_contain_text("12 photos")
+    earlier.locator("button", has_text="Show the photos").click()
+    expect(page.locator("#photos")).to_be_hidden()
+    expect(page.locator("#gallery-chip")).to_have_text("Earlier · 12")
+
+
+def test_a_job_that_the_server_has_forgotten_is_no_longer_waited_for(desk: Any, server: Any) -> None:
+    page, expect = desk.page, desk.expect
+    answer = {"error": {"code": "unknown_job", "message": "there is no such job"}}
+    page.click("#open-photos")
+    with server.held():
+        card = begin(desk, "Forgotten", "cup")
+        page.route("**/api/v1/jobs/*", lambda route: route.fulfill(status=404, json=answer))
+        expect(card.locator("h3")).to_have_text("Lost sight of “Forgotten”")
+        expect(card.locator("button:visible")).to_have_count(0)
+        expect(card.locator(".job-facts")).to_contain_text("index again to go on")
+        page.unroute("**/api/v1/jobs/*")
+        asked = desk.asked("/jobs/")
+        page.wait_for_timeout(1200)
+        assert asked == []
+
+
+def test_the_server_takes_the_names_that_are_proposed(desk: Any, served: Any) -> None:
+    for name in ("Sommer (2019) & Meer…", ". dots and spaces . ", "Cafe\u0301 – " + "long " * 20, "_", "(?)", "日本 №5",
+                 "-minus-", "two  spaces\tand\na\u00a0line"):
+        proposed = desk.page.evaluate("""async (name) => (await import("/static/js/browser.js")).fit(name)""", name)
+        usable = NAME.fullmatch(proposed) and proposed == proposed.strip(" .") and proposed.isprintable()
+        assert usable or (proposed, name) == ("", "(?)"), (name, proposed)
+    folder = served / "photos" / "Sommer (2019) & Meer…"
+    shutil.copytree(served / "photos" / "key", folder)
+    try:
+        desk.page.click("#open-photos")
+        desk.page.locator(".folder", has_text="Sommer").click()
+        desk.expect(desk.page.locator("#new-name")).to_have_value("Sommer 2019 Meer")
+        desk.page.click("#index-folder")
+        desk.expect(desk.page.locator("#gallery-chip")).to_have_text("Sommer 2019 Meer · 12")
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_a_name_may_be_typed_as_long_as_the_server_takes_it(desk: Any) -> None:
+    longest = int(desk.page.locator("#new-name").get_attribute("maxlength"))
+    assert NAME.fullmatch("a" * longest)
+    assert not NAME.fullmatch("a" * (longest + 1))
 
 
 def test_photos_are_added_to_the_gallery_that_is_shown(desk: Any, server: Any) -> None:

@@ -24,7 +24,7 @@ const finder = new Finder(drawing, book, options);
 const results = new Results(finder, options);
 const paper = new Paper(drawing);
 const photos = new Photos();
-new Why(results, finder, book);
+const why = new Why(results, book);
 keys.listen(paper, drawing);
 tools.listen(paper, drawing);
 classes.listen(finder);
@@ -33,33 +33,44 @@ files.remember(drawing);
 
 let waiting = 0;
 
-/** Look every few seconds whether the server is back, then go on. */
+/** Look every few seconds whether the server is back, then go on; also if it refuses, so that what it says is shown. */
 function wait(goOn) {
-  clearInterval(waiting);
-  waiting = setInterval(async () => {
-    const health = await getJson(["health"]).catch(() => null);
-    if (!health) return;
-    clearInterval(waiting);
+  stopWaiting();
+  const timer = setInterval(async () => {
+    const isAway = await getJson(["health"]).then(() => false, (error) => error.code === "unreachable");
+    if (isAway || timer !== waiting) return;
+    stopWaiting();
     goOn();
   }, AGAIN);
+  waiting = timer;
 }
 
-photos.addEventListener("gallery", async ({ detail: { gallery } }) => {
-  finder.gallery = gallery && !gallery.problem ? gallery : null;
-  finder.like = null;
-  if (finder.gallery) await options.setGallery(gallery).catch(() => null); // the search says what is wrong
-  finder.run();
+function stopWaiting() {
+  clearInterval(waiting);
+  waiting = 0;
+}
+
+photos.addEventListener("gallery", ({ detail: { gallery } }) => {
+  const usable = gallery && !gallery.problem ? gallery : null;
+  if (usable?.id !== finder.gallery?.id) results.leave();
+  options.setGallery(usable);
+  finder.searchIn(usable);
   if (!gallery) showNotice("no-gallery");
   else if (gallery.problem) showNotice("unusable", { text: gallery.problem });
+});
+why.addEventListener("similar", ({ detail: { hit, gallery } }) => {
+  if (gallery.id !== finder.gallery?.id) photos.choose(gallery); // the page went on to another one meanwhile
+  results.similar(hit);
 });
 finder.addEventListener("failed", ({ detail: { error } }) => {
   if (error.code === "unreachable") wait(() => finder.run());
 });
-finder.addEventListener("start", () => clearInterval(waiting));
+finder.addEventListener("start", stopWaiting);
 
 async function begin() {
   try {
     await photos.load();
+    photos.jobs.takeUp();
   } catch (error) {
     showNotice(error.code === "unreachable" ? "unreachable" : "failed", { text: error.message, act: begin });
     if (error.code === "unreachable") wait(begin);

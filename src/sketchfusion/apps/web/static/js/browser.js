@@ -3,6 +3,14 @@
 import { getJson } from "./api.js";
 import { byId, el, icon, note, plural } from "./dom.js";
 
+const LONGEST = 60; // letters in the name of a gallery, see galleries.py; index.html says it as well
+
+/** A name of which the server makes a gallery: letters, digits, spaces and . - _, at most 60, a letter or digit first. */
+export function fit(name) {
+  const plain = name.normalize("NFC").replace(/[^\p{L}\p{N}_ .-]+/gu, " ").replace(/ +/g, " ");
+  return [...plain.replace(/^[ .-]+/, "")].slice(0, LONGEST).join("").replace(/[ .]+$/, "");
+}
+
 export class Browser {
   path = "";
   turn = 0;
@@ -32,8 +40,9 @@ export class Browser {
   /** The folder's name for the gallery, unless the user typed another. */
   propose() {
     const input = byId("new-name");
-    if (input.value === this.proposed) input.value = this.name;
-    this.proposed = this.name;
+    const name = fit(this.name);
+    if (input.value === this.proposed) input.value = name;
+    this.proposed = name;
   }
 
   crumbs() {

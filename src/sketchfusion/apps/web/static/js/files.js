@@ -7,6 +7,8 @@ import { fromSvg, toSvg } from "./svgfile.js";
 
 const KEY = "sketchfusion.drawing";
 const MOST = 20 * 2 ** 20; // bytes
+let opening = 0; // counts files, so that of two the one given last stays
+const inDialog = () => document.querySelector("dialog[open]") !== null;
 
 /** Wire the buttons, the clipboard and drops. */
 export function listen(drawing) {
@@ -18,7 +20,7 @@ export function listen(drawing) {
   });
   document.addEventListener("paste", (event) => {
     const file = [...(event.clipboardData?.files ?? [])][0];
-    if (!file || document.querySelector("dialog[open]")) return;
+    if (!file || inDialog()) return;
     event.preventDefault();
     open(drawing, file);
   });
@@ -32,7 +34,8 @@ function dropping(drawing) {
   document.addEventListener("dragover", (event) => {
     if (!hasFiles(event)) return;
     event.preventDefault();
-    frame.classList.add("dropping");
+    if (inDialog()) event.dataTransfer.dropEffect = "none";
+    else frame.classList.add("dropping");
   });
   document.addEventListener("dragleave", (event) => {
     if (event.relatedTarget === null) frame.classList.remove("dropping");
@@ -41,8 +44,8 @@ function dropping(drawing) {
     frame.classList.remove("dropping");
     const file = event.dataTransfer?.files[0];
     if (!file) return;
-    event.preventDefault();
-    open(drawing, file);
+    event.preventDefault(); // in a dialog as well: the browser would show the file in the page's place
+    if (!inDialog()) open(drawing, file);
   });
 }
 
@@ -73,12 +76,17 @@ function saving(drawing) {
 
 /** Take a file as the sketch: strokes where it holds strokes, otherwise a picture to draw over. */
 export async function open(drawing, file) {
+  opening += 1;
+  const turn = opening;
   note(byId("desk-note"), "");
   try {
     if (file.size > MOST) throw new Error("it is larger than 20 MB");
-    drawing.commit(await read(file));
+    const state = await read(file);
+    if (turn !== opening) return;
+    drawing.commit(state);
     say(`Opened ${file.name}`);
   } catch (error) {
+    if (turn !== opening) return;
     const reason = error instanceof DOMException ? "this browser cannot show it" : error.message;
     note(byId("desk-note"), `Cannot open ${file.name || "the picture"}: ${reason}. `
       + "Give a PNG, JPEG, WebP or SVG of a sketch, or a file saved here.");

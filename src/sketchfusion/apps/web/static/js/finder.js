@@ -7,7 +7,7 @@ const WHILE = 700; // between searches during a stroke
 const SLIDE = 250; // after the last movement of the cut-off
 const TOP = 30;
 
-/** Tells "soon", "blank", "start", "found" {answer, more, fresh}, "named" {guesses} and "failed" {error}. */
+/** Tells "soon", "blank", "start", "found" {answer, gallery, more, fresh}, "named" {guesses} and "failed" {error}. */
 export class Finder extends EventTarget {
   gallery = null;
   like = null; // {id, name} of a photo to find others like; null: the sketch
@@ -17,6 +17,7 @@ export class Finder extends EventTarget {
   timer = 0;
   asking = false; // the server, for the first photos
   searched = null; // the drawing of the last search, or the id of its photo
+  named = 0; // how often a name was asked for
 
   constructor(drawing, book, options) {
     super();
@@ -47,6 +48,14 @@ export class Finder extends EventTarget {
     this.tell("soon");
   }
 
+  /** Search in another gallery from now on, or in none; what still runs for the last one is dropped. */
+  searchIn(gallery) {
+    this.gallery = gallery;
+    this.like = null;
+    this.searched = null;
+    this.run();
+  }
+
   /** Search for photos like one. */
   similar(photo) {
     this.like = photo;
@@ -65,6 +74,7 @@ export class Finder extends EventTarget {
       this.tell("blank");
       return;
     }
+    const { gallery } = this;
     const stop = new AbortController();
     this.stop = stop;
     this.asking = true;
@@ -78,7 +88,7 @@ export class Finder extends EventTarget {
       this.searched = about;
       this.next = answer.next_offset;
       this.asking = false;
-      this.tell("found", { answer, more: false, fresh });
+      this.tell("found", { answer, gallery, more: false, fresh });
     } catch (error) {
       if (isAbort(error) || stop.signal.aborted) return;
       this.asking = false;
@@ -88,16 +98,16 @@ export class Finder extends EventTarget {
 
   /** The next photos of the same search. */
   async more() {
-    const { stop, next } = this;
-    if (next === null || !stop || stop.signal.aborted) return;
+    const { gallery, stop, next } = this;
+    if (next === null || this.timer || !stop || stop.signal.aborted) return; // timer: another search is near
     this.next = null;
     try {
       const answer = await this.ask(next, stop.signal);
-      if (stop !== this.stop) return;
+      if (stop.signal.aborted) return;
       this.next = answer.next_offset;
-      this.tell("found", { answer, more: true, fresh: false });
+      this.tell("found", { answer, gallery, more: true, fresh: false });
     } catch (error) {
-      if (isAbort(error) || stop !== this.stop) return;
+      if (isAbort(error) || stop.signal.aborted) return;
       this.next = next;
       this.tell("failed", { error, more: true });
     }
@@ -113,13 +123,16 @@ export class Finder extends EventTarget {
   /** Ask what the sketch is called. */
   async name(signal = this.stop?.signal) {
     if (this.drawing.isBlank) return;
+    this.named += 1;
+    const { named, labels, gallery } = this;
+    const isLate = () => signal?.aborted || named !== this.named;
     try {
       const { guesses } = await this.book.use((sketch) => getJson(["sketches", sketch, "classes"],
-        { top: 5, labels: this.labels }, signal), signal);
-      if (!signal?.aborted) this.tell("named", { guesses });
+        { top: 5, labels, gallery: gallery?.id }, signal), signal);
+      if (!isLate()) this.tell("named", { guesses });
     } catch (error) {
-      if (isAbort(error) || signal?.aborted || !(error instanceof ApiError) || error.code === "unreachable") return;
-      const nameless = error.code === "invalid" && !this.labels;
+      if (isAbort(error) || isLate() || !(error instanceof ApiError) || error.code === "unreachable") return;
+      const nameless = error.code === "invalid" && !labels;
       this.tell("named", { guesses: [], problem: nameless ? "This model has learned no names." : error.message });
     }
   }

@@ -1,88 +1,72 @@
-// Indexing on its way: how far it is, how to stop it, and which files could not be read.
+// Indexing on its way: every job that is open is followed until it ends, also those that this page did not begin.
 
-import { ApiError, getJson, sendJson } from "./api.js";
-import { byId, el, plural, say } from "./dom.js";
+import { ApiError, getJson } from "./api.js";
+import { byId, say } from "./dom.js";
+import { JobCard, isOpen } from "./jobcard.js";
 
 const EVERY = 500; // milliseconds
-const OPEN = ["queued", "running"];
 
-/** Tells "ended" {job}. */
+/** Tells "ended" {job, begun}; `begun`: on this page, during this visit. */
 export class Jobs extends EventTarget {
-  id = null;
+  cards = new Map(); // id of a job -> its card
+
+  /** `nameOf(id)` is the name of a gallery, if it is known; `show(id)` shows its photos. */
+  constructor(nameOf, show) {
+    super();
+    this.nameOf = nameOf;
+    this.show = show;
+  }
+
+  /** Follow what the server has open already: since the last visit, or since another window began it. */
+  async takeUp() {
+    const { jobs } = await getJson(["jobs"]).catch(() => ({ jobs: [] })); // there is a next time
+    for (const job of jobs.filter(isOpen)) this.follow(job);
+  }
 
   /** Show a job until it ends. */
-  async follow(id, name) {
-    this.id = id;
-    this.name = name;
-    this.build();
-    say(`Indexing ${name}`);
+  async follow({ id, gallery, name, begun = false }) {
+    const known = this.cards.get(id);
+    if (known) {
+      known.begun ||= begun; // it was taken up before the answer to its beginning came
+      return;
+    }
+    const card = this.add(id, gallery, name, begun);
     let job = null;
-    while (this.id === id && (job === null || OPEN.includes(job.state))) {
-      job = await this.look(id, job);
-      if (job === null) return;
-      if (this.id === id) this.show(job);
-      if (OPEN.includes(job.state)) await new Promise((done) => { setTimeout(done, EVERY); });
+    do {
+      if (job) await new Promise((done) => { setTimeout(done, EVERY); });
+      job = await look(card, job);
+    } while (job && isOpen(job));
+    if (job) this.dispatchEvent(new CustomEvent("ended", { detail: { job, begun: card.begun } }));
+  }
+
+  /** A card for a job, in the place of those of the same gallery that have ended. */
+  add(id, gallery, name, begun) {
+    for (const [other, card] of this.cards) {
+      if (card.gallery !== gallery || card.isOpen) continue;
+      card.node.remove();
+      this.cards.delete(other);
     }
-    if (this.id !== id) return;
-    say(byId("job").querySelector(".job-facts").textContent);
-    this.dispatchEvent(new CustomEvent("ended", { detail: { job } }));
+    const card = new JobCard(id, gallery, () => this.nameOf(gallery) ?? name, () => this.show(gallery));
+    card.begun = begun;
+    this.cards.set(id, card);
+    byId("jobs").append(card.node);
+    say(card.title());
+    return card;
   }
 
-  /** The job as it is now; as it was where the server is away for a moment; null once it is unknown. */
-  async look(id, before) {
-    try {
-      return await getJson(["jobs", id]);
-    } catch (error) {
-      this.facts.textContent = error.message;
-      if (!(error instanceof ApiError) || error.code === "unknown_job") return null;
-      return before ?? { state: "queued", done: 0, total: 0, errors: [] };
-    }
-  }
-
-  build() {
-    this.bar = el("progress", { className: "job-bar", "aria-labelledby": "job-title" });
-    this.facts = el("p", { className: "job-facts soft" });
-    this.cancel = el("button", { type: "button", className: "button" }, "Cancel");
-    this.cancel.addEventListener("click", () => this.stop());
-    this.done = el("button", { type: "button", className: "button primary", hidden: true }, "Show the photos");
-    this.done.addEventListener("click", () => byId("photos").close());
-    this.list = el("ul", { className: "job-errors" });
-    this.errors = el("details", { hidden: true }, el("summary", {}), this.list);
-    byId("job").replaceChildren(
-      el("div", { className: "job-head" }, el("h3", { id: "job-title" }, `Indexing “${this.name}”`), this.cancel, this.done),
-      this.bar, this.facts, this.errors);
-    byId("job").hidden = false;
-  }
-
-  async stop() {
-    this.cancel.disabled = true;
-    await sendJson(["jobs", this.id], undefined, { method: "DELETE" }).catch((error) => { this.facts.textContent = error.message; });
-  }
-
-  show(job) {
-    const open = OPEN.includes(job.state);
-    byId("job").dataset.state = job.state;
-    byId("job-title").textContent = open ? `Indexing “${this.name}”` : { done: "Indexed",
-      cancelled: "Stopped", failed: "Could not be indexed" }[job.state];
-    if (job.total) {
-      this.bar.max = job.total;
-      this.bar.value = open ? job.done : job.total;
-    } else if (!open) Object.assign(this.bar, { max: 1, value: 1 });
-    this.bar.hidden = !open;
-    this.cancel.hidden = !open;
-    this.done.hidden = job.state !== "done";
-    this.facts.textContent = words(job);
-    this.errors.hidden = !job.errors.length;
-    this.errors.querySelector("summary").textContent = `${plural(job.errors.length, "file")} could not be read`;
-    this.list.replaceChildren(...job.errors.map(({ file, reason }) => el("li", {}, el("b", {}, file), ` ${reason}`)));
-  }
+  /** The names of galleries may be other ones now. */
+  rename() { for (const card of this.cards.values()) card.title(); }
 }
 
-function words({ state, done, total, message, summary }) {
-  if (state === "queued") return "Waits for another folder to be done";
-  if (state === "running") return total ? `${done.toLocaleString("en")} of ${plural(total, "file")}` : "Looking for photos …";
-  if (!summary) return message || "";
-  const parts = [["added", summary.added], ["changed", summary.changed], ["unchanged", summary.unchanged], ["removed", summary.removed]]
-    .filter(([, count]) => count).map(([what, count]) => `${count.toLocaleString("en")} ${what}`);
-  return `${plural(summary.photos, "photo")}${parts.length ? `: ${parts.join(", ")}` : ""}. ${(summary.notes ?? []).join(" ")}`.trim();
+/** The job as it is now, shown; as it was where the server is away for a moment; null where it is lost. */
+async function look(card, before) {
+  try {
+    const job = await getJson(["jobs", card.id]);
+    card.show(job);
+    return job;
+  } catch (error) {
+    const isAway = error instanceof ApiError && (error.code === "unreachable" || [429, 503].includes(error.status));
+    card.fail(error, !isAway);
+    return isAway ? before ?? { state: "queued" } : null;
+  }
 }

@@ -1,6 +1,7 @@
 // Drawing with the keyboard: a cursor that the arrow keys move, and a pen that Space puts down and lifts.
 
 import { say } from "./dom.js";
+import { clear } from "./tools.js";
 import { PAPER } from "./strokes.js";
 
 const STEP = 24;
@@ -32,7 +33,7 @@ function onPaper(event, paper, drawing) {
   if (ARROWS[key]) moveBy(paper, ARROWS[key], event.shiftKey ? SMALL : STEP);
   else if (key === " ") toggle(paper);
   else if (key === "Escape" && paper.cursor?.down) lift(paper);
-  else if (key === "Delete" || key === "Backspace") drawing.clear();
+  else if (key === "Delete" || key === "Backspace") clear(drawing);
   else if (key === "p" || key === "e") {
     lift(paper);
     paper.choose(key === "p" ? "pen" : "eraser");
@@ -65,8 +66,7 @@ function toggle(paper) {
 
 function lift(paper) {
   if (!paper.cursor?.down || paper.cursor.kind !== "keys") return;
-  paper.end();
-  paper.showCursor({ ...paper.cursor, down: false });
+  paper.lift();
   say(`Lifted at ${where(paper.cursor)}`);
 }
 

@@ -42,7 +42,10 @@ export class Links {
     this.draw();
   }
 
-  clear() { this.set([], { width: 1, height: 1 }, { width: 1, height: 1 }); }
+  clear() {
+    if (document.activeElement === byId("unpin")) byId("sketch-picture").focus(); // it goes
+    this.set([], { width: 1, height: 1 }, { width: 1, height: 1 });
+  }
 
   /** The points that are linked now: the pinned ones, or a dozen. */
   shown() {

@@ -23,6 +23,12 @@ let showing = null;
 export function showNotice(kind, { text, act } = {}) {
   const node = byId("notice");
   const given = KINDS[kind];
+  const held = node.contains(document.activeElement);
+  fill(node, kind, given, { text, act });
+  if (held) (node.querySelector("button") ?? byId("found")).focus({ preventScroll: true });
+}
+
+function fill(node, kind, given, { text, act }) {
   node.hidden = !given;
   if (!given) {
     showing = null;

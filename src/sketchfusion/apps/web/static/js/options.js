@@ -2,6 +2,7 @@
 
 import { getJson } from "./api.js";
 import { byId, el, plural, score } from "./dom.js";
+import { enable, isOff } from "./off.js";
 
 /** Tells "change" when the server must be asked again, "cutoff" when only fewer or more scores are wanted. */
 export class Options extends EventTarget {
@@ -9,6 +10,7 @@ export class Options extends EventTarget {
   minScore = null;
   quiet = false;
   range = null; // [low, high] of the scores seen
+  gallery = null;
 
   constructor() {
     super();
@@ -77,7 +79,7 @@ export class Options extends EventTarget {
       if (this.minScore !== null) this.range[0] = Math.min(this.range[0], this.minScore - 0.001);
     }
     const input = byId("cutoff");
-    input.disabled = this.range === null;
+    enable(input, this.range !== null);
     if (this.range) {
       input.min = (Math.floor(this.range[0] * 1000) / 1000).toFixed(3);
       input.max = (Math.ceil(Math.max(this.range[1], this.minScore ?? -1) * 1000) / 1000).toFixed(3);
@@ -96,6 +98,10 @@ export class Options extends EventTarget {
 
   cut() {
     const input = byId("cutoff");
+    if (isOff(input)) {
+      input.value = input.min;
+      return;
+    }
     this.minScore = Number(input.value) <= Number(input.min) ? null : Number(input.value);
     this.label();
     this.dispatchEvent(new Event("cutoff"));
@@ -114,15 +120,23 @@ export class Options extends EventTarget {
     byId("cutoff").setAttribute("aria-valuetext", this.minScore === null ? "off, all photos" : `scores from ${text}`);
   }
 
-  /** The folders of another gallery; its filters begin anew. */
+  /** Another gallery, or none: its filters begin anew, at once, and its folders come. */
   async setGallery(gallery) {
+    this.gallery = gallery;
     this.quiet = true; // the caller searches anew anyway
     byId("filters").reset();
     setTimeout(() => { this.quiet = false; });
     this.range = null;
     this.minScore = null;
     this.label();
-    const { folders } = await getJson(["galleries", gallery.id, "folders"]);
+    this.list([]);
+    if (!gallery) return;
+    const path = ["galleries", gallery.id, "folders"];
+    const { folders } = await getJson(path).catch(() => ({ folders: [] })); // the search says what is wrong
+    if (gallery === this.gallery) this.list(folders);
+  }
+
+  list(folders) {
     byId("folder").replaceChildren(el("option", { value: "" }, "All folders"),
       ...folders.map(({ id, name, photos }) => el("option", { value: id }, `${name || "(top)"} – ${plural(photos, "photo")}`)));
   }

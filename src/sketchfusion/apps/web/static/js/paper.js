@@ -20,19 +20,23 @@ export class Paper {
     this.drawing = drawing;
     this.canvas = byId("paper");
     this.context = this.canvas.getContext("2d");
-    drawing.addEventListener("change", () => this.refresh());
+    drawing.addEventListener("change", ({ detail }) => {
+      if (detail.settled) this.lift();
+      this.refresh();
+    });
     new ResizeObserver(() => this.resize()).observe(this.canvas);
     this.canvas.addEventListener("pointerdown", (event) => this.press(event));
     this.canvas.addEventListener("pointermove", (event) => this.move(event));
     this.canvas.addEventListener("pointerup", (event) => this.release(event));
     this.canvas.addEventListener("pointercancel", (event) => this.drop(event.pointerId));
-    this.canvas.addEventListener("pointerleave", () => this.showCursor(null));
+    this.canvas.addEventListener("pointerleave", () => { if (this.cursor?.kind === "eraser") this.showCursor(null); });
     this.canvas.addEventListener("contextmenu", (event) => event.preventDefault());
   }
 
   get eraserRadius() { return this.brush + 14; }
 
   choose(tool) {
+    this.lift();
     this.tool = tool;
     for (const name of ["pen", "eraser"]) byId(`tool-${name}`).setAttribute("aria-pressed", String(name === tool));
     this.canvas.dataset.tool = tool;
@@ -111,8 +115,9 @@ export class Paper {
     event.preventDefault(); // of a hand as well: it must not take the focus
     this.see(event);
     if (this.isPalm(event)) return;
-    if (event.pointerType === "pen" && this.touching) this.drop(this.pointer);
+    if (event.pointerType === "pen" && this.pointer !== null && this.touching) this.drop(this.pointer);
     if (this.pointer !== null || event.button > 0 && event.button !== 5) return;
+    this.lift(); // the keyboard's pen
     this.canvas.focus({ preventScroll: true, focusVisible: false });
     this.cursor = null;
     this.canvas.setPointerCapture(event.pointerId);
@@ -128,7 +133,7 @@ export class Paper {
 
   move(event) {
     this.see(event);
-    if (this.pointer === null && this.tool === "eraser" && event.pointerType !== "touch") {
+    if (!this.active && this.tool === "eraser" && event.pointerType !== "touch") {
       const [x, y] = this.place(event);
       this.showCursor({ x, y, down: false, kind: "eraser" });
     }
@@ -140,16 +145,14 @@ export class Paper {
   release(event) {
     if (event.pointerId !== this.pointer) return;
     this.see(event);
-    this.pointer = null;
-    this.end();
+    this.lift();
   }
 
   /** What this pointer drew was not meant: a hand that came before its stylus, or a gesture of the system. */
   drop(pointer) {
     if (pointer !== this.pointer) return;
-    this.pointer = null;
-    this.active = null;
     this.drawing.cancel();
+    this.lift();
   }
 
   /** A stroke of the pen or the eraser begins, goes on, ends; the keyboard calls these as well. */
@@ -157,29 +160,37 @@ export class Paper {
     this.active = tool;
     this.last = point;
     const { state } = this.drawing;
-    if (tool === "eraser") this.drawing.draft({ ...state, strokes: eraseAlong(state.strokes, point, point, this.eraserRadius) });
+    if (tool === "eraser") this.erase(point, point);
     else this.drawing.draft({ ...state, strokes: [...state.strokes, { width: this.brush, points: [point] }] });
   }
 
   extend(point) {
     const { drawing, last } = this;
-    if (Math.hypot(point[0] - last[0], point[1] - last[1]) < CLOSEST) return;
+    if (!this.active || Math.hypot(point[0] - last[0], point[1] - last[1]) < CLOSEST) return;
     this.last = point;
-    const { strokes } = drawing.state;
     if (this.active === "eraser") {
-      const left = eraseAlong(strokes, last, point, this.eraserRadius);
-      if (left !== strokes) drawing.draft({ ...drawing.state, strokes: left });
+      this.erase(last, point);
       if (this.cursor) this.cursor = { ...this.cursor, x: point[0], y: point[1] };
       this.refresh();
       return;
     }
+    const { strokes } = drawing.state;
     const stroke = strokes[strokes.length - 1];
     drawing.draft({ ...drawing.state,
       strokes: [...strokes.slice(0, -1), { ...stroke, points: [...stroke.points, point] }] });
   }
 
-  end() {
+  erase(from, to) {
+    const { drawing } = this;
+    const left = eraseAlong(drawing.state.strokes, from, to, this.eraserRadius);
+    if (left !== drawing.state.strokes) drawing.draft({ ...drawing.state, strokes: left });
+  }
+
+  /** Nothing draws any more, neither a pointer nor the keyboard; what was drawn stays. */
+  lift() {
+    this.pointer = null;
     this.active = null;
+    if (this.cursor?.down) this.showCursor({ ...this.cursor, down: false });
     this.drawing.settle();
   }
 }

@@ -1,9 +1,10 @@
 // My photos: choosing a gallery, and making one from a folder.
 
 import { getJson, sendJson } from "./api.js";
-import { Browser } from "./browser.js";
+import { Browser, fit } from "./browser.js";
 import { byId, day, el, icon, note, plural } from "./dom.js";
 import { Jobs } from "./jobs.js";
+import { enable } from "./off.js";
 
 const KEY = "sketchfusion.gallery";
 
@@ -11,15 +12,19 @@ const KEY = "sketchfusion.gallery";
 export class Photos extends EventTarget {
   galleries = [];
   current = null;
+  asked = Promise.resolve(); // which galleries there are, lately
 
   constructor() {
     super();
     this.dialog = byId("photos");
     this.browser = new Browser();
-    this.jobs = new Jobs();
-    this.jobs.addEventListener("ended", ({ detail }) => this.ended(detail.job));
+    this.jobs = new Jobs((id) => this.galleries.find((gallery) => gallery.id === id)?.name, (id) => this.show(id));
+    this.jobs.addEventListener("ended", ({ detail }) => this.ended(detail));
     byId("open-photos").addEventListener("click", () => this.open());
     byId("photos-close").addEventListener("click", () => this.dialog.close());
+    this.dialog.addEventListener("close", () => {
+      if (document.activeElement === document.body) byId("open-photos").focus(); // what opened it is gone
+    });
     this.dialog.addEventListener("click", (event) => { if (event.target === this.dialog) this.dialog.close(); });
     byId("index-form").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -28,13 +33,25 @@ export class Photos extends EventTarget {
     byId("index-form").addEventListener("change", () => this.target());
   }
 
-  /** Ask for the galleries; take the one of the last visit, or the server's. Throws ApiError. */
-  async load(wanted = this.current?.id ?? remembered()) {
-    ({ galleries: this.galleries } = await getJson(["galleries"]));
+  /** Ask for the galleries; take that wanted, the present, that of the last visit, or the server's. Throws ApiError. */
+  async load(wanted) {
+    await this.ask();
     const usable = this.galleries.filter(({ problem }) => !problem);
-    const gallery = usable.find(({ id }) => id === wanted) ?? this.galleries.find(({ current }) => current)
+    const id = wanted ?? this.current?.id ?? remembered();
+    const gallery = usable.find((each) => each.id === id) ?? this.galleries.find(({ current }) => current)
       ?? usable[0] ?? this.galleries[0] ?? null;
     this.choose(gallery);
+  }
+
+  /** Ask which galleries there are, one time after the other, so that no late list replaces a newer. Throws ApiError. */
+  ask() {
+    const ask = async () => {
+      ({ galleries: this.galleries } = await getJson(["galleries"]));
+      this.list();
+      this.jobs.rename();
+    };
+    this.asked = this.asked.then(ask, ask);
+    return this.asked;
   }
 
   choose(gallery) {
@@ -46,30 +63,42 @@ export class Photos extends EventTarget {
     this.dispatchEvent(new CustomEvent("gallery", { detail: { gallery } }));
   }
 
+  /** Go to the photos of a gallery. */
+  show(id) {
+    const gallery = this.galleries.find((each) => each.id === id);
+    if (gallery && id !== this.current?.id) this.choose(gallery);
+    this.dialog.close();
+  }
+
   async open() {
     note(byId("photos-note"), "");
     this.list();
     this.target();
     if (!this.dialog.open) this.dialog.showModal();
+    this.jobs.takeUp();
     await this.browser.show(this.browser.path);
   }
 
   list() {
     const rows = this.galleries.map((gallery) => this.row(gallery));
-    byId("galleries").replaceChildren(...(rows.length ? rows : [el("li", { className: "soft" }, "None yet. Index a folder to make one.")]));
+    if (!rows.length) rows.push(el("li", { className: "soft" }, "None yet. Index a folder to make one."));
+    refill(byId("galleries"), rows);
   }
 
   row(gallery) {
     const mine = gallery.id === this.current?.id;
-    const choose = el("button", { type: "button", className: "gallery", disabled: Boolean(gallery.problem), "aria-pressed": String(mine) },
-      el("span", { className: "gallery-name" }, gallery.name, mine ? icon("check") : ""),
-      el("span", { className: "soft" }, [plural(gallery.photos, "photo"), gallery.roots.join(", "), day(gallery.created)].filter(Boolean).join(" · ")));
+    const disabled = Boolean(gallery.problem);
+    const facts = [plural(gallery.photos, "photo"), gallery.roots.join(", "), day(gallery.created)];
+    const choose = el("button", { type: "button", className: "gallery", disabled, "data-key": `choose ${gallery.id}`,
+      "aria-pressed": String(mine) }, el("span", { className: "gallery-name" }, gallery.name, mine ? icon("check") : ""),
+      el("span", { className: "soft" }, facts.filter(Boolean).join(" · ")));
     choose.addEventListener("click", () => {
       this.choose(gallery);
       this.dialog.close();
     });
-    const again = el("button", { type: "button", className: "tool", title: "Look for new and changed photos", disabled: Boolean(gallery.problem),
-      "aria-label": `Look for new and changed photos of ${gallery.name}` }, icon("refresh"));
+    const again = el("button", { type: "button", className: "tool", title: "Look for new and changed photos", disabled,
+      "data-key": `again ${gallery.id}`, "aria-label": `Look for new and changed photos of ${gallery.name}` },
+      icon("refresh"));
     again.addEventListener("click", () => this.begin(["galleries", gallery.id, "update"], {}, gallery.name));
     return el("li", {}, choose, again, gallery.problem ? el("p", { className: "problem" }, gallery.problem) : "");
   }
@@ -89,32 +118,41 @@ export class Photos extends EventTarget {
       this.begin(["galleries", this.current.id, "update"], { folder: path }, this.current.name);
       return;
     }
-    const title = byId("new-name").value.trim() || name || "My photos";
+    const title = byId("new-name").value.trim() || fit(name) || "My photos";
     this.begin(["galleries"], { name: title, folder: path }, title);
   }
 
   async begin(path, content, name) {
     note(byId("photos-note"), "");
-    byId("index-folder").disabled = true;
+    enable(byId("index-folder"), false);
     try {
-      const { job } = await sendJson(path, content);
-      this.jobs.follow(job, name);
-      byId("job").scrollIntoView({ block: "nearest" });
+      const { job, gallery } = await sendJson(path, content);
+      this.jobs.follow({ id: job, gallery, name, begun: true });
+      byId("jobs").scrollIntoView({ block: "nearest" });
     } catch (error) {
       note(byId("photos-note"), error.message);
     } finally {
-      byId("index-folder").disabled = false;
+      enable(byId("index-folder"), true);
     }
   }
 
-  /** What was indexed can be searched: a new gallery is shown at once, a changed one anew. */
-  async ended(job) {
+  /** What was indexed can be searched: what was begun here at once; the gallery that is shown is searched anew. */
+  async ended({ job, begun }) {
+    const wanted = begun && job.state === "done" ? job.gallery : undefined;
     try {
-      await this.load(job.state === "done" ? job.gallery : undefined);
+      if (wanted || !this.current || job.gallery === this.current.id) await this.load(wanted);
+      else await this.ask();
     } catch (error) {
       note(byId("photos-note"), error.message);
     }
   }
+}
+
+/** Fill a list anew; the focus stays with the button of the same key. */
+function refill(list, rows) {
+  const held = list.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+  list.replaceChildren(...rows);
+  if (held) (list.querySelector(`[data-key="${CSS.escape(held)}"]`) ?? byId("photos-close")).focus();
 }
 
 function remembered() {

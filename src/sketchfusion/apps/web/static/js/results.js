@@ -1,18 +1,23 @@
 // The photos found: a justified grid, its empty and error states, more on scrolling.
 
-import { ApiError, original, thumbnail } from "./api.js";
-import { byId, el, icon, plural, say, score } from "./dom.js";
-import { Sharpener } from "./sharpen.js";
+import { ApiError, thumbnail } from "./api.js";
+import { card } from "./card.js";
+import { byId, el, plural, say, score } from "./dom.js";
 import { showNotice } from "./notices.js";
+import { Sharpener } from "./sharpen.js";
 import { walkOver } from "./walk.js";
 
 const SKELETONS = 12;
 
-/** Tells "why" {index} when a photo is to be explained. */
+/** Newest first. */
+const byDate = ({ hit: one }, { hit: other }) => (one.date < other.date) - (one.date > other.date);
+
+/** Tells "why" {hit} when a photo is to be explained. */
 export class Results extends EventTarget {
-  hits = [];
+  hits = []; // in the order shown
+  tiles = []; // theirs
+  gallery = null; // theirs
   answer = null;
-  tiles = [];
 
   constructor(finder, options) {
     super();
@@ -35,7 +40,8 @@ export class Results extends EventTarget {
     }, { rootMargin: "300px" }).observe(byId("more"));
   }
 
-  get gallery() { return this.finder.gallery; }
+  /** The photos that can be seen, by the cut-off. */
+  get inSight() { return this.hits.filter((_, index) => !this.tiles[index].hidden); }
 
   /** For screen readers, and for whoever waits until the photos shown are those asked for. */
   tellBusy() { byId("found").setAttribute("aria-busy", String(this.finder.busy)); }
@@ -46,34 +52,65 @@ export class Results extends EventTarget {
     this.showLike();
     if (!this.hits.length) {
       showNotice(null);
-      this.grid.replaceChildren(...Array.from({ length: SKELETONS }, () => el("li", { className: "card skeleton", "aria-hidden": "true" })));
+      const skeleton = () => el("li", { className: "card skeleton", "aria-hidden": "true" });
+      this.grid.replaceChildren(...Array.from({ length: SKELETONS }, skeleton));
     }
   }
 
-  found({ answer, more, fresh }) {
+  found({ answer, gallery, more, fresh }) {
     byId("busy").hidden = true;
     this.answer = answer;
-    const known = more ? new Set(this.hits.map(({ id }) => id)) : new Set();
-    const added = answer.hits.filter(({ id }) => !known.has(id));
-    const tiles = added.map((hit) => this.card(hit));
-    this.hits = more ? [...this.hits, ...added] : added;
-    this.tiles = more ? [...this.tiles, ...tiles] : tiles;
-    if (more) this.grid.append(...tiles);
-    else this.grid.replaceChildren(...tiles);
+    this.gallery = gallery;
+    const held = this.held();
+    if (!more) this.clear();
+    const known = new Set(this.hits.map(({ id }) => id));
+    const tiles = this.add(answer.hits.filter(({ id }) => !known.has(id)));
     this.options.show(this.hits.map((hit) => hit.score), fresh && this.options.minScore === null);
     this.cut();
-    byId("more").hidden = this.finder.next === null;
-    this.sharpener.watch(tiles, this.gallery.id);
+    this.offerMore(tiles);
+    if (held && !more) this.focusOn(held, { preventScroll: true });
+    this.sharpener.watch(tiles, gallery.id);
     if (!more) say(`${byId("found-count").textContent}`);
+  }
+
+  /** Put photos into the grid, by date among those that are there; those keep their places, and so the focus. */
+  add(hits) {
+    const fresh = hits.map((hit) => ({ hit, tile: card(hit, this.gallery.id) }));
+    const all = [...this.hits.map((hit, index) => ({ hit, tile: this.tiles[index] })), ...fresh];
+    if (this.options.sort === "date") all.sort(byDate);
+    let next = null;
+    for (const { tile } of [...all].reverse()) {
+      if (!tile.isConnected) this.grid.insertBefore(tile, next);
+      next = tile;
+    }
+    this.hits = all.map(({ hit }) => hit);
+    this.tiles = all.map(({ tile }) => tile);
+    return fresh.map(({ tile }) => tile);
+  }
+
+  /** The button for more; if it goes and has the focus, that goes to the first of the photos it brought. */
+  offerMore(tiles, is = this.finder.next !== null) {
+    const button = byId("more");
+    const leaves = !is && document.activeElement === button;
+    button.hidden = !is;
+    if (leaves) (tiles.find((tile) => !tile.hidden)?.querySelector(".card-open") ?? byId("found")).focus();
+  }
+
+  /** The photo whose card has the focus. */
+  held() { return this.hits[this.tiles.indexOf(document.activeElement.closest(".card"))]?.id; }
+
+  /** Give the focus to a photo, or to the photos together where it is not among them. */
+  focusOn(id, options) {
+    const tile = this.tiles[this.hits.findIndex((hit) => hit.id === id)];
+    if (tile && !tile.hidden) tile.querySelector(".card-open").focus(options);
+    else byId("found").focus({ preventScroll: true });
   }
 
   failed({ error, more }) {
     byId("busy").hidden = true;
     if (!more) {
-      this.answer = null;
-      this.empty();
+      this.leave();
       this.options.show([], false);
-      byId("found-count").textContent = "";
     }
     showNotice(error instanceof ApiError && error.code === "unreachable" ? "unreachable" : "failed", {
       text: error.message, act: () => (more ? this.finder.more() : this.finder.run()),
@@ -82,20 +119,28 @@ export class Results extends EventTarget {
 
   blank() {
     byId("busy").hidden = true;
-    this.sharpener.stop();
-    this.answer = null;
-    this.empty();
+    this.leave();
     this.showLike();
-    byId("found-count").textContent = "";
     this.options.show([], true);
-    if (this.gallery) showNotice(this.gallery.photos ? "blank" : "empty-gallery", { gallery: this.gallery });
+    const { gallery } = this.finder;
+    if (gallery) showNotice(gallery.photos ? "blank" : "empty-gallery");
   }
 
-  empty() {
+  /** Nothing that was found is left. */
+  leave() {
+    const held = this.held();
+    this.answer = null;
+    this.sharpener.stop();
+    this.clear();
+    this.offerMore([], false);
+    byId("found-count").textContent = "";
+    if (held) this.focusOn(held);
+  }
+
+  clear() {
     this.hits = [];
     this.tiles = [];
     this.grid.replaceChildren();
-    byId("more").hidden = true;
   }
 
   /** Hide at once what lies below the cut-off; the server is asked a moment later. */
@@ -126,29 +171,13 @@ export class Results extends EventTarget {
     byId("found-count").title = `Found in ${took < 10 ? took.toFixed(1) : Math.round(took)} ms`;
   }
 
-  card(hit) {
-    const shape = Math.min(Math.max(hit.width / hit.height || 1, 0.55), 2.2);
-    const picture = el("img", { src: thumbnail(this.gallery.id, hit.id), alt: "", decoding: "async", loading: "lazy" });
-    const name = hit.name.split("/").pop();
-    const open = el("button", { type: "button", className: "card-open", title: hit.name,
-      "aria-label": `${hit.name}, score ${score(hit.score)}: see why` }, picture);
-    const acts = el("div", { className: "card-acts" },
-      el("button", { type: "button", className: "tool card-act", title: "More like this", "data-act": "similar",
-        "aria-label": `More like ${name}` }, icon("similar")),
-      el("a", { className: "tool card-act", title: "Open the original", href: original(this.gallery.id, hit.id), target: "_blank",
-        rel: "noopener noreferrer", "aria-label": `Open the original of ${name} in a new tab` }, icon("external")));
-    const node = el("li", { className: "card" }, open, acts,
-      el("p", { className: "card-foot", "aria-hidden": "true" }, el("span", { className: "card-name" }, name),
-        el("span", { className: "card-score" }, score(hit.score))));
-    node.style.setProperty("--shape", String(shape));
-    return node;
-  }
-
   click(event) {
     const index = this.tiles.indexOf(event.target.closest(".card"));
     if (index < 0) return;
     if (event.target.closest("[data-act=similar]")) this.similar(this.hits[index]);
-    else if (event.target.closest(".card-open")) this.dispatchEvent(new CustomEvent("why", { detail: { index } }));
+    else if (event.target.closest(".card-open")) {
+      this.dispatchEvent(new CustomEvent("why", { detail: { hit: this.hits[index] } }));
+    }
   }
 
   similar(hit) {
@@ -170,7 +199,7 @@ export class Results extends EventTarget {
     byId("similar-chip").hidden = !like;
     byId("found-title").textContent = like ? "Photos like" : "Photos";
     if (!like) return;
-    byId("similar-thumb").src = thumbnail(this.gallery.id, like.id);
+    byId("similar-thumb").src = thumbnail(this.finder.gallery.id, like.id);
     byId("similar-name").textContent = like.name.split("/").pop();
   }
 }

@@ -14,8 +14,9 @@ export class Drawing extends EventTarget {
   before = null; // the state before a gesture that is still going on
 
   get isBlank() { return !this.state.strokes.length && !this.state.background; }
-  get canUndo() { return this.past.length > 0; }
-  get canRedo() { return this.future.length > 0; }
+  get isOpen() { return this.before !== null && this.before !== this.state; } // a gesture that has changed something
+  get canUndo() { return this.isOpen || this.past.length > 0; }
+  get canRedo() { return !this.isOpen && this.future.length > 0; }
 
   /** Show a state while a gesture goes on; `settle` makes one step of all of them. */
   draft(state) {
@@ -50,19 +51,21 @@ export class Drawing extends EventTarget {
 
   add(stroke) { this.commit({ ...this.state, strokes: [...this.state.strokes, stroke] }); }
   clear() { if (!this.isBlank) this.commit(EMPTY); }
-  undo() { this.step(this.past, this.future); }
-  redo() { this.step(this.future, this.past); }
+  undo() { this.step("past", "future"); }
+  redo() { this.step("future", "past"); }
 
+  /** A gesture that still goes on ends here: to undo takes it back, to redo has nothing to bring after it. */
   step(from, to) {
-    this.cancel();
-    if (!from.length) return;
-    to.push(this.state);
-    this.state = from.pop();
+    this.settle();
+    if (!this[from].length) return;
+    this[to].push(this.state);
+    this.state = this[from].pop();
     this.tell(true);
   }
 
   /** Begin with a state of another time, such as the last visit; there is nothing to undo then. */
   restore(state) {
+    this.before = null;
     this.state = state;
     this.past = [];
     this.future = [];

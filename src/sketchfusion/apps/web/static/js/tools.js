@@ -2,6 +2,7 @@
 
 import { examples } from "./examples.js";
 import { byId, el, say, svg } from "./dom.js";
+import { enable } from "./off.js";
 import { BRUSH, PAPER } from "./strokes.js";
 
 /** Wire pen, eraser, brush, undo, redo, clear and the examples. */
@@ -10,18 +11,22 @@ export function listen(paper, drawing) {
   byId("brush").addEventListener("input", ({ target }) => { paper.brush = Number(target.value); });
   byId("undo").addEventListener("click", () => drawing.undo());
   byId("redo").addEventListener("click", () => drawing.redo());
-  byId("clear").addEventListener("click", () => {
-    drawing.clear();
-    say("The paper is blank. Undo brings the drawing back.");
-  });
-  const enable = () => {
-    byId("undo").disabled = !drawing.canUndo;
-    byId("redo").disabled = !drawing.canRedo;
-    byId("clear").disabled = drawing.isBlank;
+  byId("clear").addEventListener("click", () => clear(drawing));
+  const offer = () => {
+    enable(byId("undo"), drawing.canUndo);
+    enable(byId("redo"), drawing.canRedo);
+    enable(byId("clear"), !drawing.isBlank);
   };
-  drawing.addEventListener("change", enable);
-  enable();
+  drawing.addEventListener("change", offer);
+  offer();
   for (const example of examples) byId("examples").append(button(example, drawing));
+}
+
+/** Clear the paper, and say so. */
+export function clear(drawing) {
+  if (drawing.isBlank) return;
+  drawing.clear();
+  say("The paper is blank. Undo brings the drawing back.");
 }
 
 function button({ name, lines }, drawing) {

@@ -5,106 +5,137 @@ import { byId, day, debounce, note, say, score } from "./dom.js";
 import { exportMask, exportPoints } from "./exports.js";
 import { COUNT, Links } from "./links.js";
 import { Mask } from "./mask.js";
+import { enable } from "./off.js";
 
 const STILL = 220; // milliseconds until the edges are followed
 
-export class Why {
-  index = -1;
+/** Tells "similar" {hit, gallery} when others like the photo are wanted. */
+export class Why extends EventTarget {
+  shown = null; // {hit, gallery, list, page, path}: see `open`
   stop = null;
   region = null;
+  drawn = { page: null, url: "" }; // what the sketch's picture shows
 
-  constructor(results, finder, book) {
-    Object.assign(this, { results, finder, book, mask: new Mask(), links: new Links(), dialog: byId("why") });
+  constructor(results, book) {
+    super();
+    Object.assign(this, { results, book, mask: new Mask(), links: new Links(), dialog: byId("why") });
     this.follow = debounce(() => this.followEdges(), STILL);
-    results.addEventListener("why", ({ detail }) => this.open(detail.index));
+    results.addEventListener("why", ({ detail }) => this.open(detail.hit));
     byId("why-close").addEventListener("click", () => this.dialog.close());
     byId("why-previous").addEventListener("click", () => this.go(-1));
     byId("why-next").addEventListener("click", () => this.go(1));
-    byId("why-similar").addEventListener("click", () => {
-      this.dialog.close();
-      results.similar(this.hit);
-    });
+    byId("why-similar").addEventListener("click", () => this.similar());
     this.dialog.addEventListener("close", () => this.closed());
     this.dialog.addEventListener("click", (event) => { if (event.target === this.dialog) this.dialog.close(); });
-    this.dialog.addEventListener("keydown", (event) => {
-      if (event.key === "PageUp" || event.key === "PageDown") this.go(event.key === "PageUp" ? -1 : 1);
-    });
+    document.addEventListener("keydown", (event) => this.key(event)); // even if nothing in the dialog has the focus
     byId("threshold").addEventListener("input", () => this.cut());
     for (const id of ["show-region", "refined"]) byId(id).addEventListener("change", () => this.cut());
     byId("show-points").addEventListener("change", ({ target }) => {
       this.links.on = target.checked;
       this.links.draw();
     });
-    for (const format of ["png", "coco"]) byId(`mask-${format}`).addEventListener("click", () => exportMask(this, format));
-    for (const format of ["json", "csv"]) byId(`points-${format}`).addEventListener("click", () => exportPoints(this, format));
+    for (const kind of ["png", "coco"]) byId(`mask-${kind}`).addEventListener("click", () => exportMask(this, kind));
+    for (const kind of ["json", "csv"]) byId(`points-${kind}`).addEventListener("click", () => exportPoints(this, kind));
   }
 
-  get hit() { return this.results.hits[this.index]; }
-  get path() { return ["galleries", this.finder.gallery.id, "photos", this.hit.id]; }
   get threshold() { return Number(byId("threshold").value); }
   get refined() { return byId("refined").checked; }
 
-  open(index) {
-    this.index = index;
+  /** Open with a photo. It stays with the photos, the gallery and the sketch of now, whatever is found meanwhile. */
+  open(hit) {
+    const { gallery, inSight: list } = this.results;
+    const page = this.book.drawing.isBlank ? null : this.book.current();
+    this.book.kept = page;
     if (!this.dialog.open) this.dialog.showModal();
-    this.show();
+    this.show({ hit, gallery, list, page });
   }
 
-  /** The next or the previous photo that is shown. */
+  key(event) {
+    const step = { PageUp: -1, PageDown: 1 }[event.key];
+    if (!step || !this.dialog.open || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault(); // the threshold stays
+    this.go(step);
+  }
+
+  /** The next or the previous photo. */
   go(step) {
-    const { tiles } = this.results;
-    let index = this.index + step;
-    while (tiles[index]?.hidden) index += step;
-    if (tiles[index]) this.open(index);
+    const { list, hit } = this.shown;
+    const next = list[list.indexOf(hit) + step];
+    if (next) this.show({ ...this.shown, hit: next });
+  }
+
+  similar() {
+    const { hit, gallery } = this.shown;
+    this.shown = null; // `closed` need not go back to its card
+    this.dialog.close();
+    this.dispatchEvent(new CustomEvent("similar", { detail: { hit, gallery } }));
   }
 
   closed() {
     this.stop?.abort();
-    this.follow.cancel();
-    this.results.tiles[this.index]?.querySelector(".card-open").focus();
+    this.reset();
     byId("why-photo").removeAttribute("src");
+    if (this.shown) this.results.focusOn(this.shown.hit.id);
+    this.shown = null;
+    this.book.kept = null;
   }
 
-  async show() {
+  async show(shown) {
+    const { hit, gallery, page } = shown;
+    this.shown = { ...shown, path: ["galleries", gallery.id, "photos", hit.id] };
     this.stop?.abort();
     this.stop = new AbortController();
-    this.reset();
-    if (this.book.drawing.isBlank) {
-      note(byId("why-note"), "Draw something to see where it is in this photo.");
-      byId("sketch-pane").hidden = true;
-      return;
-    }
-    byId("sketch-pane").hidden = false;
     const { signal } = this.stop;
+    this.reset();
+    this.tellFacts();
+    byId("sketch-pane").hidden = !page;
+    note(byId("why-note"), page ? "" : "Draw something to see where it is in this photo.");
+    if (!page) return;
     try {
-      byId("why-sketch").src = (await this.book.current()).url;
-      await Promise.all([this.findRegion(signal), this.findPoints(signal)]);
+      await Promise.all([this.showSketch(signal), this.findRegion(signal), this.findPoints(signal)]);
     } catch (error) {
       if (!isAbort(error) && !signal.aborted) this.fail(error);
     }
   }
 
+  /** Nothing of the photo before is left, nor does anything for it still run. */
   reset() {
-    const { hit } = this;
-    const { id: gallery } = this.finder.gallery;
-    byId("why-title").textContent = hit.name;
-    byId("why-facts").textContent = [`score\u00a0${score(hit.score)}`, `${hit.width}\u00a0×\u00a0${hit.height}`, day(hit.date).replaceAll(" ", "\u00a0")].filter(Boolean).join(" · ");
-    byId("why-original").href = original(gallery, hit.id);
-    byId("photo-picture").style.setProperty("--shape", String(hit.width / hit.height));
-    byId("photo-picture").style.backgroundImage = `url("${thumbnail(gallery, hit.id)}")`;
-    byId("why-photo").src = picture(gallery, hit.id, 1024);
-    byId("why-photo").alt = hit.name;
-    byId("why-previous").disabled = !this.results.tiles.slice(0, this.index).some((tile) => !tile.hidden);
-    byId("why-next").disabled = !this.results.tiles.slice(this.index + 1).some((tile) => !tile.hidden);
-    note(byId("why-note"), "");
+    this.follow.cancel();
+    this.edges?.abort();
     this.region = null;
     this.mask.clear();
     this.links.clear();
-    this.enable();
+    this.offer();
+  }
+
+  tellFacts() {
+    const { hit, gallery, list } = this.shown;
+    byId("why-title").textContent = hit.name;
+    byId("why-facts").textContent = [`score\u00a0${score(hit.score)}`, `${hit.width}\u00a0×\u00a0${hit.height}`,
+      day(hit.date).replaceAll(" ", "\u00a0")].filter(Boolean).join(" · ");
+    byId("why-original").href = original(gallery.id, hit.id);
+    byId("photo-picture").style.setProperty("--shape", String(hit.width / hit.height));
+    byId("photo-picture").style.backgroundImage = `url("${thumbnail(gallery.id, hit.id)}")`;
+    byId("why-photo").src = picture(gallery.id, hit.id, 1024);
+    byId("why-photo").alt = hit.name;
+    enable(byId("why-previous"), hit !== list[0]);
+    enable(byId("why-next"), hit !== list.at(-1));
+  }
+
+  async showSketch(signal) {
+    const { page } = this.shown;
+    if (this.drawn.page === page) return;
+    byId("why-sketch").removeAttribute("src");
+    const { blob } = await this.book.picture(page);
+    if (signal.aborted) return;
+    URL.revokeObjectURL(this.drawn.url);
+    this.drawn = { page, url: URL.createObjectURL(blob) };
+    byId("why-sketch").src = this.drawn.url;
   }
 
   async findRegion(signal) {
-    const region = await this.book.use((sketch) => getJson([...this.path, "region"], { sketch }, signal), signal);
+    const { page, path } = this.shown;
+    const region = await this.book.use((sketch) => getJson([...path, "region"], { sketch }, signal), signal, page);
     const image = await decoded(`data:image/png;base64,${region.map.png}`);
     if (signal.aborted) return;
     this.region = { ...region, image };
@@ -112,21 +143,25 @@ export class Why {
     [input.min, input.max] = [region.low.toFixed(4), region.high.toFixed(4)];
     input.step = ((region.high - region.low) / 250 || 0.001).toFixed(6);
     input.value = String(Math.min(Math.max(region.threshold, region.low), region.high));
-    this.enable();
+    this.offer();
     await this.cut();
   }
 
   async findPoints(signal) {
-    const { points, width, height, sketch } = await this.book.use(async (id, sent) => ({
-      ...await sendJson([...this.path, "points"], { sketch: id, points: null, count: COUNT }, { signal }), sketch: sent }), signal);
+    const { page, path } = this.shown;
+    const ask = async (sketch, size) => [
+      await sendJson([...path, "points"], { sketch, points: null, count: COUNT }, { signal }), size];
+    const [{ points, width, height }, size] = await this.book.use(ask, signal, page);
     if (signal.aborted) return;
-    this.links.set(points, sketch, { width, height });
-    this.enable();
+    this.links.set(points, size, { width, height });
+    this.offer();
   }
 
-  enable() {
-    for (const id of ["threshold", "refined", "show-region", "mask-png", "mask-coco"]) byId(id).disabled = !this.region;
-    for (const id of ["show-points", "points-json", "points-csv"]) byId(id).disabled = !this.links.points.length;
+  /** What can be set and saved by now. */
+  offer() {
+    const [region, points] = [this.region !== null, this.links.points.length > 0];
+    for (const id of ["threshold", "refined", "show-region", "mask-png", "mask-coco"]) enable(byId(id), region);
+    for (const id of ["show-points", "points-json", "points-csv"]) enable(byId(id), points);
     if (!this.region) byId("threshold-value").textContent = "";
   }
 
@@ -140,25 +175,25 @@ export class Why {
     byId("mask").hidden = !byId("show-region").checked;
     if (byId("mask").hidden) return;
     await this.mask.set(region.image, region.low, region.high, region);
+    if (region !== this.region) return;
     this.tell(this.mask.draw(this.threshold));
     if (this.refined) this.follow();
   }
 
   async followEdges() {
-    const { region, path, threshold } = this;
-    const edges = new AbortController();
-    this.edges = edges;
-    this.stop.signal.addEventListener("abort", () => edges.abort(), { once: true });
+    const { region, shown: { page, path } } = this;
+    if (!region) return;
+    const query = { threshold: this.threshold.toFixed(4), refined: true, format: "png" };
+    const { signal } = this.edges = new AbortController();
     try {
-      const blob = await this.book.use((sketch) => getBlob([...path, "mask"],
-        { sketch, threshold: threshold.toFixed(4), refined: true, format: "png" }, edges.signal), edges.signal);
+      const blob = await this.book.use((sketch) => getBlob([...path, "mask"], { sketch, ...query }, signal), signal, page);
       const url = URL.createObjectURL(blob);
       const image = await decoded(url).finally(() => URL.revokeObjectURL(url));
-      if (edges.signal.aborted || region !== this.region) return;
+      if (signal.aborted) return;
       await this.mask.set(image, 0, 1, region);
-      this.tell(this.mask.draw(0.5));
+      if (!signal.aborted) this.tell(this.mask.draw(0.5));
     } catch (error) {
-      if (!isAbort(error) && !edges.signal.aborted) this.fail(error);
+      if (!isAbort(error) && !signal.aborted) this.fail(error);
     }
   }
 
@@ -166,7 +201,9 @@ export class Why {
     byId("threshold").setAttribute("aria-valuetext", `${score(this.threshold)}, ${Math.round(share * 100)} % of the photo`);
   }
 
-  fail(error) {
+  /** Say what went wrong with a photo, if it is still shown. */
+  fail(error, shown = this.shown) {
+    if (shown !== this.shown) return;
     const words = error instanceof ApiError ? error.message : `This browser could not show it: ${error.message}`;
     note(byId("why-note"), words);
     say(words);
