@@ -84,6 +84,21 @@ def test_a_gallery_is_not_made_among_other_files(tmp_path: Path, photos: Path, d
     assert Gallery.create(half_made, describer).store.count() == 0
 
 
+def test_rows_whose_record_is_lost_are_not_deleted(gallery: Gallery, describer: Any) -> None:
+    record = gallery.folder / "gallery.json"
+    record.rename(gallery.folder.parent / "away.json")
+    with pytest.raises(GalleryError, match=r"photos of a gallery whose gallery.json is gone; put that back"):
+        Gallery.create(gallery.folder, describer)
+    (gallery.folder.parent / "away.json").rename(record)
+    assert Gallery.open(gallery.folder).store.count() == gallery.store.count() > 0
+
+
+def test_a_gallery_that_was_cut_off_while_it_was_made_is_begun_anew(tmp_path: Path, describer: Any) -> None:
+    begun = Gallery.create(tmp_path / "new", describer)
+    (begun.folder / "gallery.json").unlink()  # the store is there, the record is not written yet
+    assert Gallery.create(begun.folder, describer).store.count() == 0
+
+
 def test_a_photo_as_query_finds_itself_first(gallery: Gallery, photos: Path, describer: Any) -> None:
     place = describer.place  # so that photo and sketch go through the same preprocessing
     describer.place = lambda image, kind, size=None: place(image, "photo", size)

@@ -19,6 +19,9 @@ from sketchfusion.index.scan import absolute, check_roots, is_gone, is_reached, 
 from sketchfusion.index.store import FileState, Store, path_id
 
 LOCK_NAME = ".lock"
+FIRST_STORE = "store-1"
+BEGUN = {LOCK_NAME, FIRST_STORE, f"{RECORD_NAME}.partial"}  # what is there before the record of a new gallery
+NO_ROWS = re.compile(r"[^/]+\.lance/(_versions|_transactions)")  # folders of the files that a store without rows has
 OWN_FILES = re.compile(rf"({re.escape(RECORD_NAME)}|{re.escape(REBUILD_NAME)})(\.partial)?|\.lock|store-\d+")
 
 
@@ -76,7 +79,7 @@ def record_stamp(folder: Path) -> tuple[int, int]:
 
 
 def check_place(folder: Path) -> None:
-    """Raise GalleryError where a new gallery would end up among other files."""
+    """Raise GalleryError where a new gallery would end up among other files, or take the place of rows."""
     try:
         others = [path.name for path in folder.iterdir() if not OWN_FILES.fullmatch(path.name)]
     except FileNotFoundError:
@@ -86,6 +89,22 @@ def check_place(folder: Path) -> None:
     if others:
         raise GalleryError(f"{folder} is not a gallery and not empty (it holds {sorted(others)[0]!r}); "
                            "choose a new or an empty folder")
+    if not (folder / RECORD_NAME).exists() and not is_unfinished(folder):
+        raise GalleryError(f"{folder} holds the photos of a gallery whose {RECORD_NAME} is gone; put that back, or "
+                           "choose another folder (to give these rows up, delete the folder yourself)")
+
+
+def is_unfinished(folder: Path) -> bool:
+    """Whether a folder is empty, or all that is in it is from the making of a gallery that was cut off.
+
+    A new gallery is a store without rows, and then its record. Where there are rows, or a rebuild, there was a record.
+    """
+    try:
+        begun = {path.name for path in folder.iterdir()} <= BEGUN
+        files = [path for path in folder.glob(f"{FIRST_STORE}/**/*") if path.is_symlink() or not path.is_dir()]
+    except OSError:
+        return False
+    return begun and all(NO_ROWS.fullmatch(path.parent.relative_to(folder / FIRST_STORE).as_posix()) for path in files)
 
 
 @contextmanager

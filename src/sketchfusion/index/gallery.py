@@ -15,6 +15,7 @@ from sketchfusion.errors import ConfigError, GalleryError
 from sketchfusion.images import decode, open_image, upright_size
 from sketchfusion.index.describer import Describer, Descriptors, describe_picture
 from sketchfusion.index.folder import (
+    FIRST_STORE,
     FolderCount,
     check_place,
     count_folders,
@@ -100,7 +101,7 @@ class Gallery:
             if (path / RECORD_NAME).exists():
                 raise GalleryError(f"there is a gallery in {path} already; open it, or choose another folder")
             remove_stores(path, wanted=())
-            gallery = Gallery(path, new_record(describer, "store-1", dense_rank), ann_threshold=ann_threshold)
+            gallery = Gallery(path, new_record(describer, FIRST_STORE, dense_rank), ann_threshold=ann_threshold)
             # The store first: a gallery that has its record is complete.
             gallery.open_store(gallery.record, create=True)
             write_record(gallery.record, path)

@@ -11,16 +11,13 @@ from sketchfusion.apps.web.errors import ApiError, printable
 from sketchfusion.apps.web.naming import last_names, model_names, namer, top_names
 from sketchfusion.apps.web.settings import Settings
 from sketchfusion.errors import SketchFusionError
-from sketchfusion.index.folder import LOCK_NAME
+from sketchfusion.index.folder import is_unfinished
 from sketchfusion.index.gallery import Gallery
-from sketchfusion.index.lance import TABLE
 from sketchfusion.index.record import RECORD_NAME
 from sketchfusion.index.scan import absolute
 from sketchfusion.index.store import Photo, path_id
 
 NAME = re.compile(r"\w[\w .-]{0,59}")
-BEGUN = {LOCK_NAME, "store-1", f"{RECORD_NAME}.partial"}  # what Gallery.create writes before the record
-NO_ROWS = {f"store-1/{TABLE}.lance/{name}" for name in ("_versions", "_transactions")}  # files of a store that has none
 PHOTO_ID = re.compile(r"[0-9a-f]{20}")
 
 
@@ -112,20 +109,6 @@ class Galleries:
             raise ApiError(409, "name_taken", f"there is something called {name!r} already that is no gallery, or not "
                            "any more; choose another name, or look at it in the folder of galleries and move it away")
         return folder
-
-
-def is_unfinished(folder: Path) -> bool:
-    """Whether a folder is empty, or all that is in it is from the making of a gallery that was cut off.
-
-    ``Gallery.create`` makes a store without rows, and then the record. Where there are rows, or a rebuild, there was a
-    record once; ``Gallery.create`` would delete the rows, and whatever else is in the store.
-    """
-    try:
-        begun = {path.name for path in folder.iterdir()} <= BEGUN
-        files = [path for path in folder.glob("store-1/**/*") if path.is_symlink() or not path.is_dir()]
-    except OSError:
-        return False
-    return begun and all(path.parent.relative_to(folder).as_posix() in NO_ROWS for path in files)
 
 
 def find_photo(gallery: Gallery, photo_id: str) -> Photo:
