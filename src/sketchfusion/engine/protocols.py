@@ -31,7 +31,7 @@ SPLIT_RULES: Mapping[SplitRule, str] = {
     "rows": "the released code's: of each class, sorted by photo, rows 30 to 49 are test; of rows 0 to 29 the last "
             "photo is validation and the others train",
     "pictures": "own: of each class, in the order of SHA-256 of class and name, the first 20 % are test, the next 15 % "
-                "validation and the others train; sketches of one photo stay together",
+                "validation and the others train; sketches of one photo stay together, as do composites of one cut-out",
     "parts": "the files' own: test, valid, which is validation, and train, of which the first 1,000 of each class are "
              "taken",
     "whole": "all is test; nothing of it may train or choose a model",

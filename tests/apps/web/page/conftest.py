@@ -165,6 +165,19 @@ class Desk:
               return !document.body.dispatchEvent(event);
             }""", [way, base64.b64encode(content).decode()]))
 
+    def listen(self) -> None:
+        """From now on keep what is said, however short it stands; nothing else is about to be said."""
+        self.rest()
+        self.page.evaluate("""() => {
+          window.heard = [];
+          const live = document.getElementById("live");
+          new MutationObserver(() => window.heard.push(live.textContent)).observe(live, { childList: true });
+        }""")
+
+    def hears(self, words: str) -> None:
+        """Wait until it has been said."""
+        self.page.wait_for_function("words => window.heard.some((said) => said.includes(words))", arg=words)
+
     def slide(self, name: str, value: float | str) -> None:
         """Move a slider."""
         self.page.locator(f"#{name}").evaluate(

@@ -201,8 +201,9 @@ def test_undo_paste_and_clear_in_the_middle_of_a_stroke_of_the_mouse_lift_it(des
     page.mouse.down()
     page.mouse.move(box["x"] + 150, box["y"] + 50, steps=4)
     if act == "paste":
+        desk.listen()
         desk.bring("paste", picture_of_a_ring())
-        desk.expect(page.locator("#live")).to_contain_text("Opened")
+        desk.hears("Opened")
     elif act == "#clear":
         page.locator(act).evaluate("node => node.click()")
     else:
@@ -260,10 +261,11 @@ def test_of_two_files_the_one_opened_last_stays(desk: Any) -> None:
         return text.call(this);
       };
     }""")
+    desk.listen()
     for name, x in (("slow.json", 10), ("quick.json", 90)):
         content = json.dumps({"width": 100, "height": 100, "strokes": [{"points": [[x, 10], [x, 90]]}]})
         desk.page.set_input_files("#file", {"name": name, "mimeType": "application/json", "buffer": content.encode()})
-    desk.expect(desk.page.locator("#live")).to_contain_text("Opened quick.json")
+    desk.hears("Opened quick.json")
     desk.page.evaluate("readOn()")
     desk.rest()
     assert [points[0][0] for points in places(desk)] == [round(0.9 * PAPER)]
