@@ -24,7 +24,9 @@ from rich.progress import Progress
 
 from sketchfusion import SketchFusion
 from sketchfusion.data.pacs import PacsFolder, read_pacs
-from sketchfusion.engine.pacs_retrieval import chance, describe_all, describe_edges, judge_pacs, summary
+from sketchfusion.data.sets import Picture
+from sketchfusion.engine.methods import HOG, describe
+from sketchfusion.engine.pacs_retrieval import chance, describe_all, judge_pacs, summary
 
 SECTIONS = ("backbones", "retrieval", "speed")
 
@@ -37,8 +39,11 @@ def measure_retrieval(data: Path, model: SketchFusion) -> dict[str, Any]:
                                       on_progress=bar(progress, f"mini, {side}"))
                    for side, kind in (("sketches", "sketch"), ("photos", "photo"))}
         methods = {name: (vectors["sketches"][name], vectors["photos"][name]) for name in vectors["photos"]}
-        methods["HOG of edges"] = tuple(describe_edges(files_of(folder, side), kind, on_progress=bar(progress, "HOG"))
-                                        for side, kind in (("sketches", "sketch"), ("photos", "photo")))
+        edges = progress.add_task("HOG", total=len(folder.sketches) + len(folder.photos))
+        methods["HOG of edges"] = tuple(
+            describe(None, HOG, [Picture(item.path, item.class_name) for item in items], kind, batch_size=1,
+                     advance=lambda count: progress.advance(edges, count))
+            for items, kind in ((folder.sketches, "sketch"), (folder.photos, "photo")))
         table = {name: summary(judge_pacs(folder, *pair)) for name, pair in methods.items()}
         table["chance"] = summary(chance(folder))
     return {"photos": len(folder.photos), "sketches": len(folder.sketches), "pairs": len(folder.pairs),

@@ -245,7 +245,7 @@ def on_paper(picture: Image.Image, name: str) -> Image.Image:
         if is_blank(alpha):
             raise BlankPicture(f"{name} is a blank sketch: the whole paper has one colour; draw something first")
         raise BlankPicture(f"{name} is blank on white paper: it is transparent and its ink is white; "
-                         "draw in a dark colour, or save it on a dark or coloured ground")
+                           "draw in a dark colour, or save it on a dark or coloured ground")
     return paper
 
 

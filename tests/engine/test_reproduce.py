@@ -180,6 +180,19 @@ def test_a_broken_picture_stops_nothing_else(go: Go, root: Path) -> None:
         go("1", "HOG")
 
 
+def test_a_sketch_that_is_blank_to_one_method_is_no_obstacle_to_the_others(go: Go, root: Path) -> None:
+    """Grey on a little darker grey: too flat for HOG, and yet not of one colour."""
+    faint = Image.new("RGB", (40, 30), (200, 200, 200))
+    faint.paste((196, 196, 196), (5, 5, 20, 20))
+    faint.save(next((root / "pacs" / "sketch" / "cat").iterdir()))
+    found = go("2", "HOG", "chance", "fused")
+    skip, = [skip for skip in found.skips if skip.kind == "failed"]
+    assert (skip.name, skip.protocols) == ("HOG", ("pacs-instances",))
+    assert "the sketch is blank" in skip.reason
+    assert row(found, "chance").ours[2] is not None
+    assert row(found, "Proposed").ours[2] is not None
+
+
 def test_a_result_that_cannot_be_written_ends_the_run(go: Go, tmp_path: Path) -> None:
     (tmp_path / "out" / "2").mkdir(parents=True)
     (tmp_path / "out" / "2" / "pacs-instances").write_text("in the way")

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,10 +17,8 @@ from sketchfusion.canvas import Canvas, Kind
 from sketchfusion.config import DescriptorConfig
 from sketchfusion.data.pacs import PacsFolder
 from sketchfusion.engine.baselines import baseline_vectors
-from sketchfusion.engine.hog import edge_descriptor
 from sketchfusion.engine.judge import judge_categories, judge_instances
 from sketchfusion.fusion.extractor import SketchFusion
-from sketchfusion.images import decode, open_image
 from sketchfusion.metrics.retrieval import bootstrap_interval
 
 BATCH = 32
@@ -50,16 +47,6 @@ def describe_all(model: SketchFusion, files: Sequence[Path], kind: Kind, *, base
         if on_progress:
             on_progress(min(start + BATCH, len(files)), len(files))
     return {name: torch.cat(parts) for name, parts in found.items()}
-
-
-def describe_edges(files: Sequence[Path], kind: Kind, *, on_progress: Progress | None = None) -> Tensor:
-    """(N, D) HOG of edges, the floor without any learning."""
-    rows = []
-    for number, file in enumerate(files, start=1):
-        rows.append(edge_descriptor(decode(open_image(file)), kind))
-        if on_progress:
-            on_progress(number, len(files))
-    return torch.from_numpy(np.stack(rows))
 
 
 def judge_pacs(folder: PacsFolder, sketches: Tensor, photos: Tensor) -> dict[str, Tensor]:

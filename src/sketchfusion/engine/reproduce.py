@@ -23,7 +23,14 @@ from sketchfusion.engine.results import Result
 from sketchfusion.engine.table_data import Skip, Tested, class_note, merged, size_note
 from sketchfusion.engine.table_models import Contender, Model
 from sketchfusion.engine.tables import Table, TableRow
-from sketchfusion.errors import ConfigError, DataError, ImageError, SketchFusionError, WeightsUnavailable
+from sketchfusion.errors import (
+    BlankPicture,
+    ConfigError,
+    DataError,
+    ImageError,
+    SketchFusionError,
+    WeightsUnavailable,
+)
 from sketchfusion.fusion.extractor import SketchFusion
 
 SAFE = re.compile(r"[^A-Za-z0-9+._-]+")  # what a file's name had better not hold
@@ -243,6 +250,8 @@ def judge(bench: Bench, contender: Contender, model: Model, tested: Tested) -> R
         told = str(error).replace(OPTION, f"--baseline-set {contender.method}.source=FOLDER")
         bench.refused[numbered] = Skip("missing weights", title, (name,), told)
         return bench.refused[numbered]
+    except BlankPicture as error:  # to this method; another one may see something on it
+        return Skip("failed", title, (name,), str(error))
     except ImageError as error:
         bench.refused[name] = Skip("broken data", tested.protocol.data, (name,), str(error))
         return bench.refused[name]

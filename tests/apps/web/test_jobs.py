@@ -99,14 +99,14 @@ def test_a_queued_job_is_cancelled_at_once_and_a_running_one_soon(wait_for: Wait
 
 
 @pytest.mark.parametrize(("error", "message"), [
-    (GalleryError("/root/of/photos lost its photos: /root/of/photos/a.png"), "the folder of photos lost its photos: a"),
+    (GalleryError("/media/photos lost its photos: /media/photos/a.png"), "the folder of photos lost its photos: a"),
     (ZeroDivisionError("a secret"), "something unforeseen happened")])
 def test_a_job_that_fails_does_not_stop_the_next(error: Exception, message: str, wait_for: WaitFor) -> None:
     def fail(job: Job, on_progress: Callable[[int, int], None]) -> Summary:
         raise error
 
     with made(Limits(jobs_kept=2)) as jobs:
-        failed, held = jobs.add("a", Path("/root/of/photos"), fail), Held()
+        failed, held = jobs.add("a", Path("/media/photos"), fail), Held()
         held.go.set()
         after = jobs.add("b", Path("/"), held)
         wait_for(lambda: after.state == "done")
@@ -121,23 +121,23 @@ def test_a_job_that_fails_does_not_stop_the_next(error: Exception, message: str,
 
 
 def test_files_are_named_from_the_root_on() -> None:
-    job = Job("id", "gallery", Path("/root/of/photos"))
-    assert job.name_of("/root/of/photos/album/a.png") == "album/a.png"
+    job = Job("id", "gallery", Path("/media/photos"))
+    assert job.name_of("/media/photos/album/a.png") == "album/a.png"
     assert job.name_of("/elsewhere/a.png") == "a.png"
-    assert namer(job.names)("cannot read /root/of/photos/a.png") == "cannot read a.png"
+    assert namer(job.names)("cannot read /media/photos/a.png") == "cannot read a.png"
     assert namer(Job("id", "gallery", Path("/")).names)("cannot read /a/b.png") == "cannot read /a/b.png"
 
 
 @pytest.mark.parametrize(("text", "told"), [
     ("/mnt/second is missing; /mnt/second/a.png too", "second is missing; second/a.png too"),
-    ("cannot read '/mnt/second/deep/a.png' (/root/of/photos)", "cannot read 'deep/a.png' (the folder of photos)"),
+    ("cannot read '/mnt/second/deep/a.png' (/media/photos)", "cannot read 'deep/a.png' (the folder of photos)"),
     ("Not found: mnt/second/a.png", "Not found: second/a.png"),
-    ("/root/of/photos/album lost /root/of/photos/album/a.png", "album lost album/a.png"),
+    ("/media/photos/album lost /media/photos/album/a.png", "album lost album/a.png"),
     ("GET /api/v1/second of second, /srv/mnt/second", "GET /api/v1/second of second, /srv/mnt/second"),
-    ("/second and /root/of/photos", "second and the folder of photos")])
+    ("/second and /media/photos", "second and the folder of photos")])
 def test_folders_elsewhere_are_told_by_their_last_part(text: str, told: str) -> None:
-    roots = ("/mnt/second", "/mnt/second/deep", "/second", "/root/of/photos/album", "/")
-    assert namer(Job("id", "gallery", Path("/root/of/photos"), roots=roots).names)(text) == told
+    roots = ("/mnt/second", "/mnt/second/deep", "/second", "/media/photos/album", "/")
+    assert namer(Job("id", "gallery", Path("/media/photos"), roots=roots).names)(text) == told
 
 
 @pytest.fixture

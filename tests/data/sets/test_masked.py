@@ -106,6 +106,13 @@ def test_composites(composites: Path) -> None:
     assert {part.origin for pair in found.masked for part in (pair.sketch, pair.photo)} == {"dog/image_0007.jpg"}
 
 
+def test_composites_that_do_not_name_their_cut_out(composites: Path) -> None:
+    table = composites / "samples.jsonl"
+    table.write_text(table.read_text().replace('"cutout"', '"cut"'))
+    with pytest.raises(DataError, match=r"does not say which cut-out is on 1 photo\(s\): 000001; make the folder"):
+        read_composites_set(composites)
+
+
 def test_composites_with_a_lost_sketch(composites: Path) -> None:
     (composites / "sketches/dog/000001_a80.png").unlink()
     with pytest.raises(DataError, match=r"samples.jsonl names 1 sketch\(es\) that are not there, or whose photo"):

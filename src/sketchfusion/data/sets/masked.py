@@ -77,7 +77,7 @@ def scan_composites(folder: str | os.PathLike[str], findings: Findings, *,
                     classes: Iterable[str] | None = None) -> SketchPhotoSet:
     """As ``read_composites_set``; what is wrong goes to ``findings``."""
     found = scan_masked(folder, findings, classes=classes, name="composites", licence=COMPOSITES_LICENCE,
-                        source="`sketchfusion data make-composites`", origins=cut_outs(Path(folder)))
+                        source="`sketchfusion data make-composites`", origins=cut_outs(Path(folder), findings))
     return with_points(found, "samples.jsonl", composite_points, findings)
 
 
@@ -141,13 +141,18 @@ def photo_of(sketch: str, photos: set[str]) -> str:
     return next((name for end in [len(sketch), *reversed(ends)] if (name := sketch[:end]) in photos), "")
 
 
-def cut_outs(folder: Path) -> dict[str, str]:
-    """Name of a composite's photo -> the cut-out on it; of a table that cannot be read, which others report, none."""
+def cut_outs(folder: Path, findings: Findings) -> dict[str, str]:
+    """Name of a composite's photo -> the cut-out on it; nothing of a table that ``with_points`` cannot read either."""
     try:
         records = [json.loads(line) for line in (folder / "samples.jsonl").read_text(encoding="utf-8").splitlines()]
-        return {Path(record["photo"]).stem: str(record["cutout"]) for record in records}
-    except (OSError, ValueError, KeyError, TypeError):
+        found = {Path(record["photo"]).stem: str(record.get("cutout", "")) for record in records}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
+    bare = sorted(name for name, origin in found.items() if not origin)
+    if bare:
+        findings.add("wrong", f"{folder / 'samples.jsonl'} does not say which cut-out is on {len(bare)} photo(s): "
+                              f"{named(bare)}; make the folder again with `sketchfusion data make-composites`")
+    return found
 
 
 def with_points(found: SketchPhotoSet, table: str, parse: Callable[[dict[str, Any]], list[Annotation]],
