@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -158,3 +159,15 @@ def wait_for() -> Callable[[Callable[[], bool]], None]:
         raise AssertionError("this takes too long")
 
     return wait
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """``logged()``: what was logged since the test began.
+
+    What other tests left behind, such as requests that a browser was never answered, is collected first: asyncio logs
+    it whenever the collector comes across it.
+    """
+    gc.collect()
+    caplog.clear()
+    return lambda: [record.getMessage() for record in caplog.records]

@@ -123,7 +123,7 @@ def pending(port: int, lane: str) -> int:
 
 
 def test_who_leaves_gives_up_the_place(open_server: Callable[..., int], place: Path, tmp_path: Path, photo: str,
-                                       gate: threading.Event, caplog: pytest.LogCaptureFixture,
+                                       gate: threading.Event, logged: Callable[[], list[str]],
                                        wait_for: WaitFor) -> None:
     port = open_server(place, home=tmp_path, limits=Limits(waiting=1))
     staying = [ask(port, f"GET {photo}/picture?side={side}") for side in (20, 30)]
@@ -137,11 +137,11 @@ def test_who_leaves_gives_up_the_place(open_server: Callable[..., int], place: P
     wait_for(lambda: pending(port, "pictures") == 3)
     gate.set()
     assert all(answer_of(line).startswith(b"HTTP/1.1 200 ") for line in (*staying, last))
-    assert not caplog.records
+    assert logged() == []
 
 
 def test_who_leaves_in_the_middle_of_a_body(open_server: Callable[..., int], place: Path, tmp_path: Path,
-                                            caplog: pytest.LogCaptureFixture) -> None:
+                                            logged: Callable[[], list[str]]) -> None:
     port = open_server(place, home=tmp_path)
     for path in ("/sketches", "/galleries"):
         with socket.create_connection(("127.0.0.1", port), timeout=20) as line:
@@ -149,7 +149,7 @@ def test_who_leaves_in_the_middle_of_a_body(open_server: Callable[..., int], pla
                          "Content-Length: 1000\r\n\r\n{".encode())
             time.sleep(0.1)
     assert b"200 OK" in answer_of(ask(port, f"GET {API}/health"))
-    assert not caplog.records
+    assert logged() == []
 
 
 def test_a_body_that_does_not_come(open_server: Callable[..., int], place: Path, tmp_path: Path) -> None:
