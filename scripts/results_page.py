@@ -135,6 +135,16 @@ def seeds_table(found: Mapping[str, Seeds], names: Mapping[str, str], measures: 
     return table(["trained alike", "seeds", *measures.values()], rows)
 
 
+def injection_table() -> str:
+    """What injecting gains or loses against not injecting at all, learned or not (paired by seed)."""
+    found, titles = ablations(), {row.name: row.title for row in ROWS}
+    rows = []
+    for name in (REFERENCE, "frozen-injection", "released"):
+        gained = [difference(found[name], found["no-injection"], measure) for measure in MEASURES]
+        rows.append([titles[name], *("-" if item is None else change(item) for item in gained)])
+    return table(["against no injection", *MEASURES.values()], rows)
+
+
 def ablation_table(group: str, measures: Mapping[str, str] = MEASURES) -> str:
     """The reference's figures, and what each variant of a group gains or loses against it (paired by seed)."""
     found = ablations()
@@ -239,6 +249,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "unseen-ordering": lambda: ordering_table(ablations(), UNSEEN, RETRIEVAL),
     "paper-6": paper_ablations, "table-6": partial(ablation_table, "table 6", PAPERS),
     "fig-5": partial(ablation_table, "fig 5"),
+    "learned-injection": injection_table,
     **{group: partial(ablation_table, group) for group in ("injection", "noise", "descriptor", "tasks")},
     "seeds": missing_variants}
 

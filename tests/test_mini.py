@@ -38,6 +38,11 @@ def test_it_is_the_default_and_trained(mini: SketchFusion) -> None:
     assert any(bool(value.any()) for name, value in learned.items() if name.startswith("injector."))
 
 
+def test_the_pilot_study_in_the_documentation_is_of_this_model(mini: SketchFusion) -> None:
+    page = Path(__file__).resolve().parents[1] / "docs" / "analysis.md"
+    assert f"the model with the fingerprint `{mini.fingerprint}`" in page.read_text(encoding="utf-8")
+
+
 def test_its_settings_are_those_that_its_fusion_was_trained_with() -> None:
     record = json.loads((WEIGHTS / "fusion" / "config.json").read_text())
     trained = ExtractorConfig.model_validate(record["extractor"])

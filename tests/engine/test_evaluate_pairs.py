@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -91,6 +92,18 @@ def test_published_points_are_pixel_numbers_where_they_are_rounded() -> None:
     assert true[0].tolist() == pytest.approx([3.9, 4.5])
 
 
+def test_where_all_is_test_other_classes_may_be_missing(plant_psc6k: Callable[..., Path], pacs: Path) -> None:
+    table = plant_psc6k() / "test_pairs_ps.csv"
+    table.write_text(table.read_text() + "\n" + table.read_text().splitlines()[1].replace("/ant/", "/bat/"))
+    assert len(read_split(find_protocol("psc6k"), table.parent, classes=["ant"]).key_points) == 2
+    with pytest.raises(DataError, match=r"names 2 pictures that are not in .*/bat/n1.jpg"):
+        read_split(find_protocol("psc6k"), table.parent)
+    cats = read_split(find_protocol("pacs"), pacs).part(["cat"])
+    shutil.rmtree(pacs / "photo" / "house")
+    found = read_split(find_protocol("pacs-instances"), pacs, classes=["cat"])
+    assert (found.photos, found.pairs) == (cats.photos, cats.pairs)
+
+
 @pytest.mark.usefixtures("placed")
 def test_pictures_of_another_size_do_not_fit_the_points(plant_psc6k: Callable[..., Path],
                                                         tiny_model: SketchFusion) -> None:
@@ -139,7 +152,7 @@ def test_segmentation_by_hand(masked: Path, tiny_model: SketchFusion) -> None:
     assert "threshold 0.470 of the cosine, the model's own" in found.notes
     best = evaluate(tiny_model, SEGMENTATION, masked, method="B-CLIP")
     assert means(best)["mIoU foreground"] == 1.0
-    assert best.notes[-1].endswith("the best on 2 other pairs")
+    assert best.notes[0].endswith("the best on 2 other pairs")
     assert best.result.data == found.result.data
 
 
@@ -158,9 +171,24 @@ def test_what_was_learned_has_no_part_in_a_baselines_masks(masked: Path,
 @pytest.mark.usefixtures("dark")
 def test_a_mask_of_another_size_is_refused(masked: Path, tiny_model: SketchFusion) -> None:
     for file in (masked / "masks" / "box").iterdir():
-        Image.new("L", (32, 64)).save(file)
+        Image.new("L", (32, 64), 255).save(file)
     with pytest.raises(DataError, match=r"mask .* has 32 x 64 pixels and its photo 64 x 64"):
         evaluate(tiny_model, SEGMENTATION, masked)
+
+
+@pytest.mark.usefixtures("dark")
+@pytest.mark.parametrize(("mode", "text"), [("L", "marks nothing: its highest level is 1"), ("P", "has a palette")])
+@pytest.mark.parametrize("method", ["fused", "B-CLIP"])
+def test_masks_of_labels_are_refused(masked: Path, tiny_model: SketchFusion, mode: str, text: str, method: str) -> None:
+    """They would be read as empty, and an empty mask found for them would be perfect."""
+    for file in (masked / "masks" / "box").iterdir():
+        with Image.open(file) as mask:
+            labels = Image.eval(mask, lambda level: level // 255)
+        if mode == "P":
+            labels.putpalette([0, 0, 0, 128, 0, 0])
+        labels.save(file)
+    with pytest.raises(DataError, match=rf"the mask .*\d\.png {text}"):
+        evaluate(tiny_model, SEGMENTATION, masked, method=method)
 
 
 def test_one_cut_out_is_in_one_split_and_one_group(masked: Path, tiny_model: SketchFusion) -> None:

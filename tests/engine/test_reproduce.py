@@ -22,7 +22,7 @@ from sketchfusion.engine.reproduce import Bench, Open, Reproduced, Status, file_
 from sketchfusion.engine.results import Result
 from sketchfusion.engine.table_data import read_table
 from sketchfusion.engine.table_models import Contender, Model, chosen, contenders
-from sketchfusion.engine.table_text import as_plain, markdown, strips
+from sketchfusion.engine.table_text import as_plain, markdown, of_ours, strips
 from sketchfusion.engine.tables import TableRow, find_table
 from sketchfusion.errors import ConfigError, DataError, WeightsUnavailable
 from sketchfusion.fusion.extractor import SketchFusion
@@ -88,7 +88,7 @@ def test_rows_of_ours_stand_beside_the_papers(go: Go, tmp_path: Path) -> None:
     assert ours.paper == (33.01, 67.92, None, None, None)
     assert ours.ours[:2] == (None, None)  # there is no Sketchy
     measure = result.measures["Acc@5"]
-    assert ours.ours[3] == module.Number(measure.mean, measure.low, measure.high, 4, 1)
+    assert ours.ours[3] == module.Number(measure.mean, measure.low, measure.high, 4, 1, enough=False)
     assert row(found, "LVM").ours == (None,) * 5
     assert [(skip.kind, skip.name) for skip in found.skips] == [("missing data", "sketchy")]
     assert "pacs-instances: 4 queries, 2 photos in the gallery" in ours.notes
@@ -277,7 +277,9 @@ def test_text(go: Go) -> None:
     assert cells["CCGAN"][1] == "-"
     place, number = columns.index("PACS mAP@all, ours"), row(found, "Proposed").ours[6]
     assert number is not None
-    shown = f"{number.mean:.3f} ± {(number.high - number.low) / 2:.3f}".replace("0.", ".")
+    shown = f"{number.mean:.3f}".replace("0.", ".")  # two photos: an interval says nothing
+    wide = of_ours(replace(number, enough=True), found.table.columns[6])
+    assert wide == f"{number.mean:.3f} ± {(number.high - number.low) / 2:.3f}".replace("0.", ".")
     best = max(item.ours[6].mean for item in found.rows if item.ours[6] is not None)
     assert cells["Proposed"][place] == (f"**{shown}**" if number.mean == best else shown)
     assert "* Skipped, missing data: sketchy-extended (sketchy-21). there is no folder" in text

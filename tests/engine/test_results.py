@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -157,6 +158,17 @@ def test_checksum_of_the_files_used(tmp_path: Path) -> None:
         data_checksum(tmp_path, files)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="names there are no bytes")
+def test_a_name_that_is_no_utf_8(tmp_path: Path, make: Callable[..., Result]) -> None:
+    file = tmp_path / os.fsdecode(b"caf\xe9.jpg")
+    file.write_bytes(b"1")
+    found = data_checksum(tmp_path, [file])
+    file = file.rename(tmp_path / "cafe.jpg")
+    assert data_checksum(tmp_path, [file]) != found
+    ids = (os.fsdecode(b"caf\xe9.jpg"), *IDS[1:])
+    assert Result.load(make(ids=ids).save(tmp_path / "a.json")).queries["sketches"] == ids
+
+
 def test_checksum_does_not_depend_on_where_the_folder_is(tmp_path: Path) -> None:
     sums = set()
     for place in ("here", "there"):
@@ -182,8 +194,30 @@ def test_compared_query_by_query_in_whatever_order(make: Callable[..., Result]) 
     (0.1, 0.2, True, "better"), (-0.2, -0.1, True, "worse"), (0.1, 0.2, False, "worse"),
     (-0.2, -0.1, False, "better"), (-0.1, 0.1, True, "no difference shown"), (0.0, 0.1, True, "no difference shown")])
 def test_words(low: float, high: float, higher_is_better: bool, verdict: str) -> None:
-    found = PairedDifference(0.0, 0.0, (low + high) / 2, low, high, 0.0, 9)
+    found = PairedDifference(0.0, 0.0, (low + high) / 2, low, high, 0.0, 9, 9)
     assert MeasureDifference("x", found, higher_is_better).verdict == verdict
+
+
+def test_few_photos_say_nothing_however_many_the_sketches(tiny_model: SketchFusion) -> None:
+    values, ids = torch.tensor([0.1, 0.2] * 4), tuple(f"{number}.png" for number in range(8))
+
+    def made(photos: str, better: float = 0.0) -> Result:
+        return make_result(tiny_model, {"Acc@1": Figure(values + better, "found", "sketches")}, {"sketches": ids},
+                           task="fine-grained retrieval", protocol="pacs", data="abc",
+                           groups={"sketches": list(photos)})
+
+    for photos, count, told in (("aaaaaaaa", 1, "1 independent value only"), ("aabbccdd", 4, "4 independent values")):
+        assert made(photos).independent("Acc@1") == count
+        assert made(photos).thin_evidence[0].startswith(f"Acc@1: of {told}")
+        (item,) = compare(made(photos), made(photos, 0.5)).measures
+        assert (item.found.groups, item.verdict) == (count, "too few to say")
+    assert made("aabbccde").thin_evidence == ()
+    (item,) = compare(made("aabbccde"), made("aabbccde", 0.5)).measures
+    assert (item.found.groups, item.verdict) == (5, "better")
+
+
+def test_a_query_without_a_value_is_no_evidence(make: Callable[..., Result]) -> None:
+    assert make().independent("mAP@all") == 3
 
 
 def test_measures_that_one_has_alone_are_named(make: Callable[..., Result]) -> None:

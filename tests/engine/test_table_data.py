@@ -12,8 +12,9 @@ from PIL import Image
 
 from sketchfusion.data.sets import Picture
 from sketchfusion.data.world import write_world
+from sketchfusion.engine.protocol_data import size_note
 from sketchfusion.engine.protocols import find_protocol
-from sketchfusion.engine.table_data import Skip, class_note, find_folder, merged, named_folders, read_table, size_note
+from sketchfusion.engine.table_data import Skip, class_note, find_folder, merged, named_folders, read_table
 from sketchfusion.engine.tables import find_table
 from sketchfusion.errors import ConfigError, DataError
 
@@ -135,11 +136,9 @@ def test_a_further_split_may_be_empty(tmp_path: Path, draw_picture: Draw) -> Non
 
 def test_a_smaller_set_than_the_published_one_is_said(root: Path) -> None:
     found, _ = read_table(find_table("1"), root, {})
-    group = find_table("1").groups[0]
-    assert size_note(group, found["pacs"]) == (
+    assert size_note(find_protocol("sketchy-21"), found["pacs"].data) == (
         f"{root / 'pacs'} holds 1 photos, published are 10,453: these are not quite the paper's data")
-    assert size_note(find_table("1").groups[3], found["pacs"]) == ""
-    assert find_protocol(group.protocol).name == "sketchy-21"
+    assert size_note(find_protocol("pacs"), found["pacs"].data) == ""
     assert class_note(found["pacs"]) == ""
     several = replace(found["pacs"].data, sketches=found["pacs"].data.sketches * 3
                       + (Picture(root / "a.ndjson", "dog", "", 1),))

@@ -291,10 +291,10 @@ def test_a_finetuned_run_goes_on_where_it_stopped_and_saves_the_average(write_re
     stopped = f"output={tmp_path / 'stopped'}"
     train_interrupted(file, stopped)
     resumed, _ = train(file, stopped)
-    assert same(state(straight), state(resumed))
-    assert same(saved(straight), saved(resumed))
-    learned = {name for name in saved(straight) if name.startswith(("encoder.", "diffusion.unet."))}
+    whole, folder = state(straight), saved(straight)
+    assert same(whole, state(resumed))
+    assert same(folder, saved(resumed))
+    learned = {name for name in folder if name.startswith(("encoder.", "diffusion.unet."))}
     assert {name.partition(".")[0] for name in learned} == {"encoder", "diffusion"}
-    assert all(torch.equal(saved(straight)[name], state(straight)[f"average/{name}"]) for name in learned)
-    assert not any(name.startswith(("average/diffusion.vae", "optimizer/exp_avg/diffusion.vae"))
-                   for name in state(straight))
+    assert all(torch.equal(folder[name], whole[f"average/{name}"]) for name in learned)
+    assert not any(name.startswith(("average/diffusion.vae", "optimizer/exp_avg/diffusion.vae")) for name in whole)

@@ -21,6 +21,7 @@ from sketchfusion.engine.protocol_data import check_split, read_split
 from sketchfusion.engine.protocols import (
     MaskMeasure,
     Per,
+    Precision,
     Protocol,
     RankingMeasure,
     Recognised,
@@ -176,7 +177,8 @@ def evaluate(model: SketchFusion | None, protocol: str | Protocol, folder: str |
     except ImageError as error:
         raise ImageError(f"{error}; remove or repair it; `sketchfusion data check {row.data} {folder} --deep` lists "
                          "all that cannot be read") from None
-    return Evaluation(record(run, [*photos, *sketches]), split, len(photos), len(sketches), tuple(run.notes))
+    result = record(run, [*photos, *sketches])
+    return Evaluation(result, split, len(photos), len(sketches), (*run.notes, *result.thin_evidence))
 
 
 def common_root(data: SketchPhotoSet) -> Path:
@@ -212,6 +214,8 @@ def judge_retrieval(run: Run) -> tuple[Sequence[Picture], Sequence[Picture]]:
                                           for number, sketch in enumerate(sketches))
     run.notes.append(f"{len(own):,} queries, {len(photos):,} photos in the gallery")
     measures = [item for item in run.protocol.measures if isinstance(item, RankingMeasure)]
+    run.notes += [f"{item.name} is of all {len(photos):,} photos, which are fewer" for item in measures
+                  if isinstance(item, Precision) and not item.short and len(photos) < item.k]
     run.expect(len(found))
     for measure, values in zip(measures, rank_and_judge(run, measures, found, gallery, own, labels), strict=True):
         run.add(measure.name, values, measure.definition)

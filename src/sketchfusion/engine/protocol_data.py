@@ -40,7 +40,16 @@ def read_split(protocol: Protocol, folder: str | os.PathLike[str], split: Split 
     except DataError as error:
         layout = "" if row.layout in str(error) else f", {row.layout}"
         raise DataError(f"{error}. {protocol.name} needs {row.title}{layout}, from {row.source}") from None
-    return found
+    note = size_note(protocol, found) if split == "test" and not classes else ""
+    return replace(found, notes=(*found.notes, note)) if note else found
+
+
+def size_note(protocol: Protocol, data: SketchPhotoSet) -> str:
+    """What to know where a test split is not as large as the published one; empty where it is."""
+    there = {"photos": len(data.photos), "sketches": len(data.sketches), "key point pairs": len(data.key_points)}
+    other = [f"{there[what]:,} {what}, published are {count:,}" for what, count in protocol.published.items()
+             if there[what] != count]
+    return f"{data.root} holds {', '.join(other)}: these are not quite the paper's data" if other else ""
 
 
 def check_split(split: str) -> None:
@@ -120,8 +129,7 @@ def read_whole(protocol: Protocol, row: DataSet, folder: str | os.PathLike[str],
     if split != "test":
         raise ConfigError(f"{protocol.name} has no {split} split, all of it is test; choose a model by another "
                           "protocol")
-    found = row.read(folder, **protocol.options)
-    return found.part(classes) if classes else found
+    return row.read(folder, **some(classes), **protocol.options)
 
 
 READERS: Mapping[SplitRule, Callable[..., SketchPhotoSet]] = {

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, cast
 
 from torch import Tensor
 
@@ -22,6 +22,7 @@ Split = Literal["train", "validation", "test"]
 SplitRule = Literal["classes", "rows", "pictures", "parts", "whole"]
 Gallery = Literal["photos", "drawn", "none"]
 Per = Literal["query", "class", "point"]
+Counted = Literal["photos", "sketches", "key point pairs"]
 VALIDATION_SHARE, TEST_SHARE = 0.15, 0.2  # of each class, with the split rule "pictures"
 TRAINED = 1000  # drawings of each class that train, with the split rule "parts"
 
@@ -221,6 +222,7 @@ class Protocol:
             number p stands for the pixel's middle, p + 0.5.
         side: that pictures with key points must have, in pixels; None: any.
         refined: whether masks are refined along the photo's edges.
+        published: how many of what the published test split holds.
     """
 
     name: str
@@ -235,6 +237,7 @@ class Protocol:
     rounded: bool = False
     side: int | None = None
     refined: bool = False
+    published: Mapping[Counted, int] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -258,36 +261,40 @@ def zse(k: int | None, at: int) -> tuple[Measure, ...]:
     return AveragePrecision(k, interpolation="voc"), Precision(at, short=True)
 
 
-def masked(prefix: str, data: str, source: str) -> tuple[Protocol, ...]:
+def masked(prefix: str, data: str, source: str, **published: int) -> tuple[Protocol, ...]:
     """Segmentation on a data set with masks, with and without refinement."""
-    return (Protocol(f"{prefix}segmentation", "segmentation", data, MASKS, "pictures", source, refined=True),
-            Protocol(f"{prefix}segmentation-plain", "segmentation", data, MASKS, "pictures",
-                     f"{source}; without refinement"))
+    refined = Protocol(f"{prefix}segmentation", "segmentation", data, MASKS, "pictures", source, refined=True,
+                       published=cast("Mapping[Counted, int]", published))
+    return refined, replace(refined, name=f"{refined.name}-plain", source=f"{source}; without refinement",
+                            refined=False)
 
 
 OWN = "own"
+TUBERLIN_30: Mapping[Counted, int] = {"photos": 27_989, "sketches": 2_400}
+QUICKDRAW_30: Mapping[Counted, int] = {"photos": 54_151, "sketches": 92_291}
 ROWS: tuple[Protocol, ...] = (
     Protocol("sketchy-21", "category retrieval", "sketchy-extended", (AveragePrecision(200), Precision(200)),
-             "classes", PAPER, "photos", "sketchy-21"),
+             "classes", PAPER, "photos", "sketchy-21", published={"photos": 10_453}),
     Protocol("sketchy-21-zse", "category retrieval", "sketchy-extended", zse(200, 200), "classes", ZSE, "photos",
-             "sketchy-21", KEPT),
+             "sketchy-21", KEPT, published={"photos": 12_553, "sketches": 12_694}),
     Protocol("sketchy-25-zse", "category retrieval", "sketchy-extended", zse(None, 100), "classes", ZSE, "photos",
-             "sketchy-25", {"split": "sketchy-25", **KEPT}),
+             "sketchy-25", {"split": "sketchy-25", **KEPT}, published={"photos": 17_101, "sketches": 15_229}),
     Protocol("tuberlin-30", "category retrieval", "tu-berlin-extended", (AveragePrecision(), Precision(100)),
-             "classes", PAPER, "photos", "tuberlin-30"),
+             "classes", PAPER, "photos", "tuberlin-30", published=TUBERLIN_30),
     Protocol("tuberlin-30-zse", "category retrieval", "tu-berlin-extended", zse(None, 100), "classes", ZSE, "photos",
-             "tuberlin-30"),
+             "tuberlin-30", published=TUBERLIN_30),
     Protocol("quickdraw-30", "category retrieval", "quickdraw-extended", (AveragePrecision(), Precision(200)),
-             "classes", PAPER, "photos", "quickdraw-30"),
+             "classes", PAPER, "photos", "quickdraw-30", published=QUICKDRAW_30),
     Protocol("quickdraw-30-zse", "category retrieval", "quickdraw-extended", zse(None, 200), "classes", ZSE, "photos",
-             "quickdraw-30"),
+             "quickdraw-30", published=QUICKDRAW_30),
     Protocol("caltech-10", "category retrieval", "caltech-quickdraw", RETRIEVAL, "classes",
              f"{OWN}; of each class the first 200 drawings, or as many as there are", "photos", "caltech-10",
              {"per_class": 200}),
     Protocol("pacs", "category retrieval", "pacs", RETRIEVAL, "whole", f"{OWN}, docs/mini.md", "photos"),
     Protocol("folders", "category retrieval", "folders", RETRIEVAL, "whole", OWN, "photos"),
     Protocol("sketchy-21-instances", "fine-grained retrieval", "sketchy", (Found(1), Found(5)), "classes",
-             "paper, Sec. 6.1: photos of all unseen classes in one gallery", "photos", "sketchy-21"),
+             "paper, Sec. 6.1: photos of all unseen classes in one gallery", "photos", "sketchy-21",
+             published={"photos": 2_100}),
     Protocol("pacs-instances", "fine-grained retrieval", "pacs", (Found(1), Found(5), Found(10)), "whole",
              f"{OWN}, docs/mini.md", "drawn"),
     Protocol("tuberlin-recognition", "recognition", "tu-berlin", RECOGNITION, "pictures",
@@ -296,14 +303,16 @@ ROWS: tuple[Protocol, ...] = (
              f"{OWN}; of each class the first {PER_CLASS:,} drawings, or as many as there are",
              options={"per_class": PER_CLASS}),
     Protocol("quickdraw-recognition-sketchrnn", "recognition", "quickdraw-sketchrnn", RECOGNITION, "parts",
-             "paper, Sec. 6.2; the split of Sketch-RNN: 862,500 test drawings"),
+             "paper, Sec. 6.2; the split of Sketch-RNN: 862,500 test drawings", published={"sketches": 862_500}),
     Protocol("psc6k", "correspondence", "psc6k", (KeyPoints(5), KeyPoints(10)), "whole",
-             "PSC6K's benchmark (utils/pck.py): all pairs", rounded=True, side=256),
+             "PSC6K's benchmark (utils/pck.py): all pairs", rounded=True, side=256,
+             published={"key point pairs": 6_250}),
     Protocol("psc6k-code", "correspondence", "psc6k", (KeyPoints(5, strict=True), KeyPoints(10, strict=True)), "rows",
-             "paper, Sec. 6.3, as in the released code: 40 % of the pairs", side=256),
+             "paper, Sec. 6.3, as in the released code: 40 % of the pairs", side=256,
+             published={"key point pairs": 2_500}),
     Protocol("composites-points", "correspondence", "composites", POINTS, "pictures", OWN),
     Protocol("world-points", "correspondence", "drawn-world", POINTS, "pictures", OWN),
-    *masked("", "masked", "paper, Sec. 6.4 (test share 20 %; how mIoU is averaged is not said)"),
+    *masked("", "masked", "paper, Sec. 6.4 (test share 20 %; how mIoU is averaged is not said)", sketches=1_000),
     *masked("composites-", "composites", OWN),
     *masked("world-", "drawn-world", OWN),
 )

@@ -18,9 +18,10 @@ from sketchfusion.config import digest
 from sketchfusion.engine.baselines import OPTION
 from sketchfusion.engine.evaluate import Evaluation, Run, common_root, evaluate, subject_of
 from sketchfusion.engine.methods import FUSED, check_method, needs_model, prepared
+from sketchfusion.engine.protocol_data import size_note
 from sketchfusion.engine.protocols import Protocol
 from sketchfusion.engine.results import Result
-from sketchfusion.engine.table_data import Skip, Tested, class_note, merged, size_note
+from sketchfusion.engine.table_data import Skip, Tested, class_note, merged
 from sketchfusion.engine.table_models import Contender, Model
 from sketchfusion.engine.tables import Table, TableRow
 from sketchfusion.errors import (
@@ -32,6 +33,7 @@ from sketchfusion.errors import (
     WeightsUnavailable,
 )
 from sketchfusion.fusion.extractor import SketchFusion
+from sketchfusion.metrics.bootstrap import FEWEST
 
 SAFE = re.compile(r"[^A-Za-z0-9+._-]+")  # what a file's name had better not hold
 MARK = "reproduce"  # key of a result's settings that holds what it was made for
@@ -65,6 +67,7 @@ class Number:
         low, high: 95 %: bootstrap over the queries of one model, Student's t over several seeds.
         queries: that have a value.
         seeds: how many models.
+        enough: whether the interval says something: there are several seeds, or enough independent queries.
     """
 
     mean: float
@@ -72,6 +75,7 @@ class Number:
     high: float
     queries: int
     seeds: int
+    enough: bool = True
 
 
 @dataclass(frozen=True)
@@ -345,7 +349,8 @@ def number_of(results: Sequence[Result], measure: str) -> Number | None:
     found = [result.measures[measure] for result in results]
     queries = sum(value is not None for value in found[0].values)
     if len(found) == 1:
-        return Number(found[0].mean, found[0].low, found[0].high, queries, 1)
+        enough = results[0].independent(measure) >= FEWEST
+        return Number(found[0].mean, found[0].low, found[0].high, queries, 1, enough)
     means = [item.mean for item in found]
     mean, count = statistics.mean(means), len(means)
     half = float(student.ppf(LEVEL, count - 1)) * statistics.stdev(means) / count ** 0.5
@@ -359,7 +364,7 @@ def notes_of(table: Table, rows: Sequence[RowFound], data: Mapping[str, Tested])
         if group.protocol in data:
             tested = data[group.protocol]
             notes.append(f"{group.protocol}: {tested.protocol.source}")
-            more = (size_note(group, tested), class_note(tested), group.note)
+            more = (size_note(tested.protocol, tested.data), class_note(tested), group.note)
             notes += [f"{group.protocol}: {text}" for text in more if text]
     notes += [f"{item.row.title}: {item.row.note}" for item in rows if item.row.note]
     return tuple(dict.fromkeys(notes))

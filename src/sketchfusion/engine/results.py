@@ -24,7 +24,7 @@ from torch import Tensor
 from sketchfusion.config import Section
 from sketchfusion.errors import DataError
 from sketchfusion.fusion.extractor import SketchFusion
-from sketchfusion.metrics.bootstrap import PairedDifference, paired_bootstrap
+from sketchfusion.metrics.bootstrap import FEWEST, PairedDifference, paired_bootstrap
 from sketchfusion.metrics.retrieval import bootstrap_interval
 
 FORMAT = 2  # 1 drew every query by itself
@@ -110,6 +110,22 @@ class Result(Section):
                 raise ValueError(f"the mean of {name} is {measure.mean}, but that of its values {mean:.{DIGITS}f}")
         return self
 
+    def independent(self, name: str) -> int:
+        """How many groups of queries, or single ones, have a value of a measure."""
+        measure = self.measures[name]
+        together = self.groups.get(measure.queries, range(len(measure.values)))
+        return len({group for group, value in zip(together, measure.values, strict=True) if value is not None})
+
+    @property
+    def thin_evidence(self) -> tuple[str, ...]:
+        """A sentence on the measures whose values come of too few independent queries for an interval."""
+        few: dict[int, list[str]] = {}
+        for name in self.measures:
+            if (count := self.independent(name)) < FEWEST:
+                few.setdefault(count, []).append(name)
+        return tuple(f"{', '.join(names)}: of {count} independent {'value' if count == 1 else 'values'} only; an "
+                     f"interval from fewer than {FEWEST} says nothing" for count, names in few.items())
+
     def save(self, file: str | os.PathLike[str]) -> Path:
         """Write the file whole, so that a reader or a kill at any moment meets no part of it; its folder is made.
 
@@ -119,14 +135,10 @@ class Result(Section):
         target = Path(file)
         record = self.model_dump(mode="json")
         lines = [f" {json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in record.items()]
-        partial = target.with_name(f".{target.name}.partial")
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
-            partial.replace(target)
+            return write_whole(target, "{\n" + ",\n".join(lines) + "\n}\n")
         except OSError as error:
             raise DataError(f"cannot write the result {target}: {error.strerror}; check permissions and room") from None
-        return target
 
     @classmethod
     def load(cls, file: str | os.PathLike[str]) -> Self:
@@ -216,6 +228,18 @@ def make_result(model: SketchFusion | Subject, figures: Mapping[str, Figure], qu
         raise DataError(f"this is no result: {error.errors()[0]['msg']}; give every value its query") from None
 
 
+def write_whole(file: Path, text: str) -> Path:
+    """Write a file so that a reader or a kill at any moment meets the old one or the new one; its folder is made.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    partial = file.with_name(f".{file.name}.partial")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial.write_text(text, encoding="utf-8")
+    return partial.replace(file)
+
+
 def numbers_of(labels: Sequence[str]) -> list[int]:
     """The number of each label, in the order in which they first come."""
     order: dict[str, int] = {}
@@ -253,7 +277,7 @@ def data_checksum(root: str | os.PathLike[str], files: Iterable[str | os.PathLik
     for file in sorted({Path(file) for file in files}, key=lambda file: file.as_posix()):
         if not file.is_relative_to(folder):
             raise DataError(f"{file} does not lie in {folder}; expected files below the data folder")
-        name = file.relative_to(folder).as_posix().encode()
+        name = os.fsencode(file.relative_to(folder).as_posix())
         state.update(len(name).to_bytes(8, "big") + name + _content_hash(file))
     return state.hexdigest()
 
@@ -285,7 +309,11 @@ class MeasureDifference:
 
     @property
     def verdict(self) -> str:
-        """What the interval says of the second: "better", "worse", or "no difference shown" where it holds zero."""
+        """What the interval says of the second: "better", "worse", or "no difference shown" where it holds zero; and
+        "too few to say" where it rests on fewer than ``FEWEST`` independent groups of queries.
+        """
+        if self.found.groups < FEWEST:
+            return "too few to say"
         if self.found.low <= 0 <= self.found.high:
             return "no difference shown"
         return "better" if (self.found.low > 0) == self.higher_is_better else "worse"

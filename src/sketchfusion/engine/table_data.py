@@ -14,7 +14,7 @@ from sketchfusion.data.sets import SketchPhotoSet, find_set
 from sketchfusion.data.sets.caltech import PHOTOS
 from sketchfusion.engine.protocol_data import read_split
 from sketchfusion.engine.protocols import Protocol, Split, Task, find_protocol
-from sketchfusion.engine.tables import ColumnGroup, Table, paper_tables
+from sketchfusion.engine.tables import Table, paper_tables
 from sketchfusion.errors import ConfigError, DataError
 
 HERE = "."  # the folder of all data itself
@@ -149,15 +149,6 @@ def split_if_any(protocol: Protocol, folder: Path, split: Split) -> SketchPhotoS
         return read_split(protocol, folder, split)
     except DataError:
         return SketchPhotoSet(protocol.data, folder, (), (), ())
-
-
-def size_note(group: ColumnGroup, tested: Tested) -> str:
-    """What to know where the split is not as large as the published one; empty where it is."""
-    data = tested.data
-    there = {"photos": len(data.photos), "sketches": len(data.sketches), "key point pairs": len(data.key_points)}
-    other = [f"{there[what]:,} {what}, published are {count:,}" for what, count in group.published.items()
-             if there[what] != count]
-    return f"{tested.folder} holds {', '.join(other)}: these are not quite the paper's data" if other else ""
 
 
 def class_note(tested: Tested) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sketchfusion.engine.reproduce import Number, Reproduced, RowFound
 from sketchfusion.engine.tables import Column
+from sketchfusion.metrics.bootstrap import FEWEST
 
 NOTHING = "-"
 PLACES = 6  # of decimals in JSON
@@ -59,10 +60,11 @@ def in_paper(value: float, column: Column) -> str:
 
 
 def of_ours(number: Number, column: Column) -> str:
-    """Mean and half of the interval, in the paper's unit."""
+    """Mean and half of the interval, if that says something, in the paper's unit."""
     half = (number.high - number.low) / 2
     mean, width = (f"{column.scale * value:.{column.places}f}" for value in (number.mean, half))
-    return f"{mean} ± {width}" if column.percent else f"{mean.removeprefix('0')} ± {width.removeprefix('0')}"
+    shown = [mean, width] if number.enough else [mean]
+    return " ± ".join(text if column.percent else text.removeprefix("0") for text in shown)
 
 
 def row_titles(found: Reproduced) -> list[str]:
@@ -83,7 +85,7 @@ def heading(found: Reproduced) -> str:
 def remarks(found: Reproduced) -> list[str]:
     """Everything that stands below the table, a paragraph each."""
     intervals = ("± is half of the 95 % interval: bootstrap over the queries of one model, Student's t over several "
-                 "seeds")
+                 f"seeds; none stands where there are fewer than {FEWEST} independent queries")
     skipped = [f"Skipped, {skip.kind}: {skip.name}{where(skip.protocols)}. {skip.reason}" for skip in found.skips]
     return [*skipped, intervals, *found.notes]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import yaml
 from pydantic import model_validator
@@ -23,7 +23,6 @@ from sketchfusion.errors import ConfigError
 
 FILE = "paper_tables.yaml"
 FINETUNING = "finetuning"  # a variant that has a recipe of its own, configs/train/finetuning.yaml
-Counted = Literal["photos", "sketches", "key point pairs"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,6 @@ class ColumnGroup(Section):
         title: of the data.
         paper: whether these are columns of the paper.
         percent: see ``Column``.
-        published: how many of each the published test split holds.
         note: what a reader has to know.
     """
 
@@ -70,7 +68,6 @@ class ColumnGroup(Section):
     measures: tuple[str, ...]
     paper: bool = False
     percent: bool = True
-    published: Mapping[Counted, int] = {}
     note: str = ""
 
     @model_validator(mode="after")

@@ -14,6 +14,7 @@ from torch import Tensor
 from sketchfusion.errors import ConfigError, DataError
 
 CHUNK = 4_000_000  # numbers in a working copy: 32 MB of float64
+FEWEST = 5  # independent groups that an interval needs to say anything
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class PairedDifference:
         share: of the drawn differences that lie on the other side of zero, or on it, times two and at most 1: small
             where the sign is sure. It reads like a two-sided p-value, but is no test of an exact level.
         queries: how many have a value in both.
+        groups: how many independent ones they make; from fewer than ``FEWEST`` the interval says nothing.
     """
 
     first: float
@@ -36,6 +38,7 @@ class PairedDifference:
     high: float
     share: float
     queries: int
+    groups: int
 
 
 def paired_bootstrap(first: Tensor, second: Tensor, *, level: float = 0.95, draws: int = 2000, seed: int = 0,
@@ -69,13 +72,15 @@ def paired_bootstrap(first: Tensor, second: Tensor, *, level: float = 0.95, draw
     if not known.any():
         raise DataError(f"none of {len(first)} queries has a value in both; expected at least one")
     pair = [values[known].cpu().double() for values in (first, second)]
-    drawn = drawn_means(pair[1] - pair[0], draws, seed, None if groups is None else groups[known])
+    together = None if groups is None else groups[known]
+    drawn = drawn_means(pair[1] - pair[0], draws, seed, together)
     tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
     low, high = torch.quantile(drawn, tails).tolist()
     below, above = float((drawn <= 0).double().mean()), float((drawn >= 0).double().mean())
     means = [float(values.mean()) for values in pair]
     return PairedDifference(means[0], means[1], float((pair[1] - pair[0]).mean()), low, high,
-                            min(1.0, 2 * min(below, above)), int(known.sum()))
+                            min(1.0, 2 * min(below, above)), len(pair[0]),
+                            len(pair[0]) if together is None else len(together.unique()))
 
 
 def drawn_means(values: Tensor, draws: int, seed: int, groups: Tensor | None = None) -> Tensor:

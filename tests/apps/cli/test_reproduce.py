@@ -94,8 +94,8 @@ def test_the_table_stands_beside_the_papers_and_is_kept(run: Callable[..., Outco
     assert "sketchy holds 21 photos, published are 2,100: these are not quite the paper's data" in found.stdout
     assert "[1/6] B-CLIP on sketchy-21-instances" in found.stderr
     assert "6 results: " in found.stderr
-    assert (tmp_path / "out" / "2" / "table.md").read_text().startswith("**paper, Table 2: ")
-    assert json.loads((tmp_path / "out" / "2" / "table.json").read_text())["computed"] == 6
+    assert (tmp_path / "out" / "2" / "some_rows.md").read_text().startswith("**paper, Table 2: ")
+    assert json.loads((tmp_path / "out" / "2" / "some_rows.json").read_text())["computed"] == 6
 
 
 def test_resumed_in_every_form(run: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +111,7 @@ def test_resumed_in_every_form(run: Callable[..., Outcome], tmp_path: Path, monk
     assert ours["results"][1] == "2/pacs-instances/fused.json"
     text = run("2", "--markdown").stdout
     assert "| Proposed | 33.01 |" in text
-    assert text.rstrip("\n") == (tmp_path / "out" / "2" / "table.md").read_text().rstrip("\n")
+    assert text.rstrip("\n") == (tmp_path / "out" / "2" / "some_rows.md").read_text().rstrip("\n")
 
 
 def test_missing_and_broken_data_and_weights_are_skipped_by_name(run: Callable[..., Outcome]) -> None:

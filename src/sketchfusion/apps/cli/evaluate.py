@@ -49,8 +49,8 @@ def evaluate(
     """Judge a model, or a baseline of its backbones, on a research data set by a named protocol.
 
     Prints the mean of each measure with its 95 % interval (bootstrap over the queries, sketches of one photo
-    together). A data set that is not complete is refused: no figure comes from a smaller gallery unless --classes says
-    so.
+    together). Without --classes a data set that lacks a class, or a picture that is listed, is refused; where there
+    are more or fewer pictures than were published a note says so.
     """
     if list_protocols:
         show_protocols(as_json=as_json)

@@ -68,9 +68,9 @@ def reproduce(
 ) -> None:
     """Judge everything in a table of the paper that can be judged here, and show it beside the paper's numbers.
 
-    A data set or weights that are missing or broken are skipped by name, with what would get them; no number comes
-    from a smaller gallery. Further columns are on open data. Every result is kept in --out, so that the same command
-    goes on where it was stopped.
+    A data set or weights that are missing or broken are skipped by name, with what would get them; a set of another
+    size than the published one is named below the table. Further columns are on open data. Every result is kept in
+    --out, so that the same command goes on where it was stopped.
     """
     from sketchfusion.engine import table_models
     from sketchfusion.engine.reproduce import reproduce
@@ -96,7 +96,7 @@ def reproduce(
             wanted, entered, found, [*skips, *untrained], out,
             open_model=lambda place, overrides: common.open_model(place, list(overrides), device, dtype),
             baseline_settings=own, batch_size=batch_size, again=again, on_status=on_status)
-    publish(shown, out, as_markdown=as_markdown, as_json=as_json)
+    publish(shown, out, names, as_markdown=as_markdown, as_json=as_json)
 
 
 def check_models(models: Path | None, train: Path | None) -> None:
@@ -200,18 +200,19 @@ def cell_bar() -> Iterator[Callable[[Status], None]]:
         yield tell
 
 
-def publish(found: Reproduced, out: Path, *, as_markdown: bool, as_json: bool) -> None:
-    """Write the table as Markdown and JSON into its folder, and print it."""
+def publish(found: Reproduced, out: Path, only: Sequence[str], *, as_markdown: bool, as_json: bool) -> None:
+    """Write the table as Markdown and JSON into its folder, and print it; a part of its rows is no ``table``."""
+    from sketchfusion.engine.results import write_whole
     from sketchfusion.engine.table_text import as_plain, markdown
 
-    folder, plain = out / found.table.name, as_plain(found)
-    files = {"table.md": markdown(found), "table.json": json.dumps(plain, indent=2) + "\n"}
-    for name, text in files.items():
-        (folder / name).write_text(text, encoding="utf-8")
+    folder, plain, text = out / found.table.name, as_plain(found), markdown(found)
+    name = "some_rows" if only else "table"
+    write_whole(folder / f"{name}.md", text)
+    write_whole(folder / f"{name}.json", json.dumps(plain, indent=2) + "\n")
     if as_json:
         common.print_json(plain)
     elif as_markdown:
-        typer.echo(files["table.md"])
+        typer.echo(text)
     else:
         show(found)
     already = f", {found.resumed} of them resumed" if found.resumed else ""

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -247,7 +248,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, mini: SketchFusion) -> Path
 @pytest.fixture(scope="session")
 def browser(sync_api: Any) -> Iterator[Any]:
     with sync_api.sync_playwright() as play:
-        started = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        started = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--process-per-site"])
         yield started
         started.close()
 
@@ -275,19 +276,30 @@ def server(served: Path, mini: SketchFusion) -> Iterator[Server]:
     running.stop()
 
 
+@pytest.fixture(scope="session")
+def window(browser: Any) -> Callable[..., Any]:
+    """``window(**options)``: a browser window with its own storage, kept for all tests that ask for one like it.
+
+    A page in a new window takes a process of its own, which costs three times as much as the page.
+    """
+    return cache(lambda **options: browser.new_context(**options))
+
+
 @pytest.fixture
-def open_page(browser: Any, sync_api: Any) -> Iterator[Callable[..., Any]]:
-    """``open_page(address, **options)``: a page of a window of its own.
+def open_page(window: Callable[..., Any], sync_api: Any) -> Iterator[Callable[..., Any]]:
+    """``open_page(address, **options)``: a page that was never visited before.
 
     When the test is over, no request has gone elsewhere and nothing has failed in its scripts.
     """
-    contexts, strangers, broken = [], [], []
+    pages, strangers, broken = [], [], []
 
     def opened(address: str, *, width: int = 1440, **options: Any) -> Any:
-        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
-        contexts.append(context)
-        page = context.new_page()
+        page = window(**options).new_page()
+        pages.append(page)
+        page.set_viewport_size({"width": width, "height": 900})
         page.set_default_timeout(WAIT)
+        page.context.new_cdp_session(page).send("Storage.clearDataForOrigin", {
+            "origin": address.rstrip("/"), "storageTypes": "all"})
         page.on("request", lambda request: None if request.url.startswith((address, "blob:", "data:"))
                 else strangers.append(request.url))
         page.on("pageerror", lambda error: broken.append(str(error)))
@@ -296,10 +308,18 @@ def open_page(browser: Any, sync_api: Any) -> Iterator[Callable[..., Any]]:
 
     sync_api.expect.set_options(timeout=WAIT)
     yield opened
-    for context in contexts:
-        context.close()
+    for each in {page.context for page in pages}:
+        leave(each)
     assert strangers == []
     assert broken == []
+
+
+def leave(window: Any) -> None:
+    """Close the pages of a window but one, which stays, empty, so that the next finds a process."""
+    *others, last = window.pages
+    for page in others:
+        page.close()
+    last.goto("about:blank")
 
 
 @pytest.fixture
