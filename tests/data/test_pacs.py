@@ -123,6 +123,27 @@ def test_a_pair_is_the_wrong_way_round(folder: Path) -> None:
         read_pacs(folder)
 
 
+def test_a_pair_is_there_twice(folder: Path) -> None:
+    write_table(folder, *LINES, LINES[1])
+    with pytest.raises(DataError, match=r"instance_pairs.csv, line 5 repeats line 3, photo/dog/b.jpg and "
+                                        r"sketch/dog/b-2.png; expected each pair once: delete one of these lines"):
+        read_pacs(folder)
+
+
+def test_some_classes(folder: Path) -> None:
+    write_table(folder, *LINES)
+    whole = read_pacs(folder)
+    shutil.rmtree(folder / "photo/cat")
+    found = read_pacs(folder, classes=["dog"])
+    assert found.class_names == ("dog",)
+    assert found.photos == whole.photos[1:]
+    assert found.sketches == whole.sketches[1:]
+    assert found.pairs == whole.pairs[:2]
+    for name in ("cat", "cow"):
+        with pytest.raises(DataError, match=f"photo has no class {name}; expected some of dog: add its folder"):
+            read_pacs(folder, classes=["dog", name])
+
+
 @pytest.mark.realdata
 def test_real_data(data_root: Path) -> None:
     if not (data_root / "pacs_dev").is_dir():

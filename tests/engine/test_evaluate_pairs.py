@@ -92,12 +92,15 @@ def test_published_points_are_pixel_numbers_where_they_are_rounded() -> None:
     assert true[0].tolist() == pytest.approx([3.9, 4.5])
 
 
-def test_where_all_is_test_other_classes_may_be_missing(plant_psc6k: Callable[..., Path], pacs: Path) -> None:
+def test_pictures_of_other_classes_may_be_missing(plant_psc6k: Callable[..., Path]) -> None:
     table = plant_psc6k() / "test_pairs_ps.csv"
     table.write_text(table.read_text() + "\n" + table.read_text().splitlines()[1].replace("/ant/", "/bat/"))
     assert len(read_split(find_protocol("psc6k"), table.parent, classes=["ant"]).key_points) == 2
     with pytest.raises(DataError, match=r"names 2 pictures that are not in .*/bat/n1.jpg"):
         read_split(find_protocol("psc6k"), table.parent)
+
+
+def test_other_classes_of_pacs_may_be_missing(pacs: Path) -> None:
     cats = read_split(find_protocol("pacs"), pacs).part(["cat"])
     shutil.rmtree(pacs / "photo" / "house")
     found = read_split(find_protocol("pacs-instances"), pacs, classes=["cat"])

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,41 +48,50 @@ class PacsFolder:
     pairs: tuple[tuple[Path, Path], ...] = ()
 
 
-def read_pacs(folder: str | os.PathLike[str]) -> PacsFolder:
+def read_pacs(folder: str | os.PathLike[str], *, classes: Iterable[str] | None = None) -> PacsFolder:
     """What is in a folder laid out like PACS; no picture is opened.
 
     Files that are hidden or do not end like a picture are skipped.
 
     Args:
         folder: with ``photo`` and ``sketch`` in it, one folder per class in each.
+        classes: read these only; then the others may be missing.
     Returns:
         PacsFolder, its paths below ``folder`` as given.
     Raises:
         DataError: the folder or a half of it is missing, a class is on one side only or without pictures, or the
-            table of pairs is malformed, names a file that is not there, or pairs two classes.
+            table of pairs is malformed, names a file that is not there, repeats a pair, or pairs two classes.
     Source: the "photo" and "sketch" domains of PACS (Li et al., Deeper, Broader and Artier Domain Generalization,
         ICCV 2017); the table is own.
     """
     root = Path(folder)
     if not root.is_dir():
         raise DataError(f"there is no folder {root}; expected one with photo/<class> and sketch/<class> in it")
-    photos, sketches = _read_side(root, "photo"), _read_side(root, "sketch")
+    wanted = None if classes is None else frozenset(classes)
+    photos, sketches = _read_side(root, "photo", wanted), _read_side(root, "sketch", wanted)
     for side, lone in (("photo", photos.keys() - sketches.keys()), ("sketch", sketches.keys() - photos.keys())):
         if lone:
             other = "sketch" if side == "photo" else "photo"
             raise DataError(f"{root / side} has the class {', '.join(sorted(lone))}, {root / other} has not; expected "
                             f"the same classes in both: add it to {other}, or take it out of {side}")
-    return PacsFolder(tuple(sorted(photos)), _sorted(photos), _sorted(sketches), _read_pairs(root, photos, sketches))
+    return PacsFolder(tuple(sorted(photos)), _sorted(photos), _sorted(sketches),
+                      _read_pairs(root, photos, sketches, wanted))
 
 
-def _read_side(root: Path, side: str) -> dict[str, list[Path]]:
-    """The pictures of each class."""
+def _read_side(root: Path, side: str, wanted: Collection[str] | None) -> dict[str, list[Path]]:
+    """The pictures of each class, or of the wanted ones."""
     if not (root / side).is_dir():
         raise DataError(f"{root} has no folder {side}; expected photo/<class> and sketch/<class> in it")
-    found = {place.name: [file for file in place.iterdir() if _is_picture(file)]
-             for place in (root / side).iterdir() if place.is_dir() and not place.name.startswith(".")}
-    if not found:
+    places = [place for place in (root / side).iterdir() if place.is_dir() and not place.name.startswith(".")]
+    if not places:
         raise DataError(f"{root / side} has no class; expected one folder of pictures per class, such as {side}/dog")
+    names = sorted(place.name for place in places)
+    strange = sorted(set(names if wanted is None else wanted) - set(names))
+    if strange:
+        raise DataError(f"{root / side} has no class {', '.join(strange)}; expected some of {', '.join(names)}: add "
+                        "its folder, or name other classes")
+    found = {place.name: [file for file in place.iterdir() if _is_picture(file)] for place in places
+             if wanted is None or place.name in wanted}
     bare = sorted(name for name, files in found.items() if not files)
     if bare:
         raise DataError(f"the class {', '.join(bare)} has no pictures in {root / side}; expected files such as "
@@ -99,13 +108,13 @@ def _sorted(files: dict[str, list[Path]]) -> tuple[LabelledPicture, ...]:
     return tuple(sorted(pictures, key=lambda picture: picture.path))
 
 
-def _read_pairs(root: Path, photos: dict[str, list[Path]],
-                sketches: dict[str, list[Path]]) -> tuple[tuple[Path, Path], ...]:
+def _read_pairs(root: Path, photos: dict[str, list[Path]], sketches: dict[str, list[Path]],
+                wanted: Collection[str] | None) -> tuple[tuple[Path, Path], ...]:
     table = root / PAIRS
     if not table.exists():
         return ()
     known = {path: name for side in (photos, sketches) for name, paths in side.items() for path in paths}
-    lines = list(_read_lines(table))
+    lines = [line for line in _read_lines(table) if wanted is None or line[1] in wanted]
     named = [root / part for _, _, photo, sketch in lines for part in (photo, sketch)]
     missing = list(dict.fromkeys(path for path in named if path not in known))
     if missing:
@@ -114,7 +123,7 @@ def _read_pairs(root: Path, photos: dict[str, list[Path]],
         raise DataError(f"{table} names {len(missing):,} pictures that are not there: {shown}"
                         f"{', ...' if len(missing) > NAMED else ''}; expected paths relative to {root}, such as "
                         "photo/dog/001.jpg: copy the files or delete their lines")
-    pairs = []
+    pairs: dict[tuple[Path, Path], int] = {}
     for number, class_name, photo, sketch in lines:
         pair = root / photo, root / sketch
         if photo.partition("/")[0] != "photo" or sketch.partition("/")[0] != "sketch":
@@ -123,7 +132,10 @@ def _read_pairs(root: Path, photos: dict[str, list[Path]],
         if {known[path] for path in pair} != {class_name}:
             raise DataError(f"{table}, line {number} pairs {photo} and {sketch} as {class_name!r}; expected a photo "
                             "and a sketch of this class: mend or delete this line")
-        pairs.append(pair)
+        if pair in pairs:
+            raise DataError(f"{table}, line {number} repeats line {pairs[pair]}, {photo} and {sketch}; expected each "
+                            "pair once: delete one of these lines")
+        pairs[pair] = number
     return tuple(pairs)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sketchfusion.canvas import Canvas, Kind
 from sketchfusion.config import SegmentationConfig
+from sketchfusion.data import masks
 from sketchfusion.data.sets import KeyPointPair, MaskedPair, Picture
 from sketchfusion.engine.methods import FUSED, Advance, maps_of
 from sketchfusion.engine.protocols import Iou, KeyPoints, PixelAccuracy, Protocol
@@ -193,9 +194,5 @@ def iou_by_threshold(similarity: Tensor, truth: Tensor) -> Tensor:
 
 
 def read_mask(pair: MaskedPair, photo: Side) -> Tensor:
-    """(H, W) bool, the foreground. Raises DataError: it has not the photo's size."""
-    levels = np.array(as_image(pair.mask).convert("L"))
-    if levels.shape != photo.size:
-        raise DataError(f"the mask {pair.mask} has {levels.shape[1]} x {levels.shape[0]} pixels and its photo "
-                        f"{photo.size[1]} x {photo.size[0]}; expected the same size: make the mask again")
-    return torch.from_numpy(levels > 127)
+    """(H, W) bool, the foreground. Raises DataError: it marks nothing, has a palette, or has not the photo's size."""
+    return torch.from_numpy(masks.read_mask(pair.mask, photo.size))

@@ -240,6 +240,12 @@ def test_a_mask_is_true_above_the_middle_grey(tmp_path: Path) -> None:
     assert found.masks.tolist() == [[[False, False, True, True]] * 4]
 
 
+def test_a_mask_that_marks_nothing_is_not_packed(tmp_path: Path) -> None:
+    Image.new("L", (4, 4), 1).save(tmp_path / "mask.png")
+    with pytest.raises(DataError, match=r"mask\.png marks nothing: its highest level is 1; expected levels above 127"):
+        pack_samples([item("photo", "a", mask=tmp_path / "mask.png")], 16)
+
+
 def test_an_unreadable_mask_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "mask.png").write_bytes(b"no picture")
     with pytest.raises(ImageError, match=r"mask\.png"):

@@ -29,8 +29,8 @@ pictures = st.lists(st.builds(Picture, st.sampled_from([Path("a.png"), Path("b.p
 
 def make_set(photos: list[Picture], sketches: list[Picture]) -> SketchPhotoSet:
     one, other = order(photos), order(sketches)
-    return SketchPhotoSet("toy", Path("toy"), CLASSES, one, other, pair_by_instance(other, one), ("ant",),
-                          ("bee", "cat"))
+    return SketchPhotoSet("toy", Path("toy"), CLASSES, one, other, pair_by_instance(other, one, Findings(collect=True)),
+                          ("ant",), ("bee", "cat"))
 
 
 @given(photos=pictures, sketches=pictures, wanted=st.sets(st.sampled_from(CLASSES)))
@@ -51,13 +51,23 @@ def test_a_part_has_the_pictures_and_pairs_of_its_classes(photos: list[Picture],
 
 @given(photos=pictures, sketches=pictures)
 def test_pairs_are_of_one_class_and_instance(photos: list[Picture], sketches: list[Picture]) -> None:
-    pairs = pair_by_instance(sketches, photos)
+    pairs = pair_by_instance(sketches, photos, Findings(collect=True))
     for sketch, photo in pairs:
         assert sketches[sketch].instance == photos[photo].instance != ""
         assert sketches[sketch].class_name == photos[photo].class_name
     keys = {(photo.class_name, photo.instance) for photo in photos if photo.instance}
     assert [sketch for sketch, _ in pairs] == [
         number for number, sketch in enumerate(sketches) if (sketch.class_name, sketch.instance) in keys]
+
+
+def test_a_sketch_of_either_of_two_photos_is_wrong() -> None:
+    """Only where there is such a sketch."""
+    photos = [Picture(Path(name), "cat", name[0]) for name in ("0.jpg", "0.png", "1.jpg", "2.jpg", "2.png")]
+    sketches = [Picture(Path("0-1.png"), "cat", "0"), Picture(Path("1-1.png"), "cat", "1")]
+    with pytest.raises(DataError, match=r"1 photo\(s\) are there twice under one name: cat/0.jpg and 0.png; expected "
+                                        "names that differ by more than their ending"):
+        pair_by_instance(sketches, photos, Findings())
+    assert pair_by_instance(sketches[1:], photos, Findings()) == ((0, 2),)
 
 
 @given(st.permutations([Picture(Path(path), name, "", line) for path in ("a", "b") for name in ("x", "y")

@@ -115,17 +115,63 @@ def test_deep_reads_drawings(plant: Plant) -> None:
     assert kinds == ["missing", "unreadable"]  # the lack of classes is told once
 
 
-def test_deep_looks_at_masks(plant: Plant) -> None:
-    root = plant("photos/dog/1.png", "photos/dog/2.png", "photos/dog/3.png", "masks/dog/1.png", "masks/dog/2.png",
-                 "masks/dog/3.png", *(f"sketches/dog/{number}-1.png" for number in (1, 2, 3)))
+@pytest.fixture
+def masked(plant: Plant) -> Path:
+    """Two classes of three photos with a mask and a sketch each."""
+    root = plant(*(f"{part}/{name}/{number}{ending}.png" for name in ("cat", "dog") for number in (1, 2, 3)
+                   for part, ending in (("photos", ""), ("masks", ""), ("sketches", "-1"))))
     for file in sorted(root.rglob("*.png")):
         Image.new("L", (8, 8), 255).save(file)
+    return root
+
+
+def test_deep_looks_at_every_mask(masked: Path) -> None:
+    Image.new("L", (8, 9), 255).save(masked / "masks/dog/1.png")
+    Image.new("L", (8, 8), 127).save(masked / "masks/dog/2.png")
+    Image.new("P", (8, 8), 255).save(masked / "masks/dog/3.png")
+    problems = check("masked", masked, deep=True).problems
+    assert [problem.kind for problem in problems] == ["unreadable"] * 3
+    assert "1.png has 8 x 9 pixels and its photo 8 x 8" in problems[0].text
+    assert "2.png marks nothing: its highest level is 127; expected levels above 127" in problems[1].text
+    assert "3.png has a palette" in problems[2].text
+
+
+def test_one_mask_of_each_class_is_always_looked_at(masked: Path) -> None:
+    assert check("masked", masked).ok
+    for name in ("cat", "dog"):
+        for number in (1, 2, 3):
+            Image.new("L", (8, 8), 1).save(masked / f"masks/{name}/{number}.png")
+    for deep, files in ((False, ["cat/1.png", "dog/1.png"]),
+                        (True, [f"{name}/{number}.png" for name in ("cat", "dog") for number in (1, 2, 3)])):
+        texts = [problem.text for problem in check("masked", masked, deep=deep).problems]
+        assert len(texts) == len(files)
+        assert all(f"{file} marks nothing: its highest level is 1" in text
+                   for file, text in zip(files, texts, strict=True))
+
+
+def test_a_mask_fits_the_upright_photo(plant: Plant) -> None:
+    """As it is evaluated."""
+    root = plant("photos/dog/1.jpg", "masks/dog/1.png", "sketches/dog/1-1.png")
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.new("RGB", (9, 8)).save(root / "photos/dog/1.jpg", exif=turned)
     Image.new("L", (8, 9), 255).save(root / "masks/dog/1.png")
-    Image.new("L", (8, 8), 127).save(root / "masks/dog/2.png")
-    texts = [problem.text for problem in check("masked", root, deep=True).problems]
-    assert len(texts) == 2
-    assert "1.png has 8 x 9 pixels, its photo 8 x 8" in texts[0]
-    assert "2.png is empty; expected values above 127" in texts[1]
+    Image.new("L", (8, 9), 200).save(root / "sketches/dog/1-1.png")
+    assert check("masked", root, deep=True).ok
+    Image.new("L", (9, 8), 255).save(root / "masks/dog/1.png")
+    assert "1.png has 9 x 8 pixels and its photo 8 x 9" in check("masked", root).problems[0].text
+
+
+def test_equal_files_of_drawings(plant: Plant) -> None:
+    root = plant("cat.ndjson", "dog.ndjson", content=b'{"drawing": [[[1], [2]]]}\n')
+    plant("ant.ndjson", content=b'{"drawing": [[[3], [2]]]}\n')
+    report = check("quickdraw", root)
+    assert (report.doubled, report.doubled_files) == ((("cat.ndjson", "dog.ndjson"),), 1)
+
+
+def test_a_class_in_two_folders_is_wrong(plant: Plant) -> None:
+    root = plant("png/hot air balloon/1.png", "png/hot-air_balloon/2.png")
+    assert [problem.kind for problem in check("tu-berlin", root).problems] == ["wrong", "missing", "count"]
 
 
 def test_a_report_is_plain_json(small: Path) -> None:

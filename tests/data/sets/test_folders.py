@@ -50,6 +50,14 @@ def test_all_of_tu_berlin_must_be_there(plant: Plant) -> None:
         read_tu_berlin(root)
 
 
+@pytest.mark.parametrize(("one", "other", "name"), [("hot air balloon", "hotairballoon", "hot air balloon"),
+                                                    ("giraffe", "griaffe", "giraffe")])
+def test_two_folders_of_one_class(plant: Plant, one: str, other: str, name: str) -> None:
+    root = plant(f"png/{name}/1.png", f"ImageResized/{one}/1.jpg", f"ImageResized/{other}/2.jpg")
+    with pytest.raises(DataError, match=f"ImageResized holds the class {name} twice, in {one} and {other}; expected"):
+        read_tu_berlin_extended(root, classes=[name])
+
+
 @pytest.mark.parametrize(("sketches", "photos"), [("QuickDraw_sketches_final", "QuickDraw_images_final"),
                                                   ("sketches", "images"), ("QuickDraw/sketches", "QuickDraw/images")])
 def test_quickdraw_extended(plant: Plant, sketches: str, photos: str) -> None:
@@ -92,6 +100,17 @@ def test_pacs_in_the_common_shape(plant: Plant) -> None:
     assert found.pairs == ((0, 1), (1, 1))
     (root / "instance_pairs.csv").write_text("nonsense\n")
     with pytest.raises(DataError, match="expected the header class,photo,sketch"):
+        read_pacs_set(root)
+
+
+def test_some_classes_of_pacs(plant: Plant) -> None:
+    root = plant("photo/dog/b.jpg", "sketch/dog/b-1.png", "photo/cat/c.jpg", "sketch/cat/c-1.png")
+    (root / "instance_pairs.csv").write_text("class,photo,sketch\ndog,photo/dog/b.jpg,sketch/dog/b-1.png\n"
+                                             "cat,photo/cat/c.jpg,sketch/cat/c-1.png\n")
+    dogs = read_pacs_set(root).part(["dog"])
+    (root / "photo/cat/c.jpg").unlink()
+    assert read_pacs_set(root, classes=["dog"]) == dogs
+    with pytest.raises(DataError, match="the class cat has no pictures"):
         read_pacs_set(root)
 
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sketchfusion.data.sets.masked import photo_of, read_composites_set, read_masked, read_world_set
+from sketchfusion.data.sets.base import Findings
+from sketchfusion.data.sets.masked import photo_of, read_composites_set, read_masked, read_world_set, scan_composites
 from sketchfusion.data.world import write_world
 from sketchfusion.errors import DataError
 
@@ -58,6 +59,16 @@ def test_a_photo_without_mask(folder: Path) -> None:
     (folder / "masks/dog/7_b.png").unlink()
     with pytest.raises(DataError, match=r"has no mask of 1 photo\(s\): dog/7_b.jpg; expected masks/<class>/<id>.png"):
         read_masked(folder)
+
+
+@pytest.mark.parametrize(("file", "text"), [
+    ("photos/dog/7.png", r"1 photo\(s\) are there twice under one name: dog/7.jpg and 7.png; expected names"),
+    ("masks/dog/7.jpg", r"1 mask\(s\) are there twice under one name: dog/7.jpg and 7.png; expected names")])
+def test_one_name_for_two_files(folder: Path, plant: Plant, file: str, text: str) -> None:
+    plant(file)
+    with pytest.raises(DataError, match=text):
+        read_masked(folder)
+    assert len(read_masked(folder, classes=["cat"]).masked) == 1
 
 
 def test_no_folder_of_masks(folder: Path) -> None:
@@ -111,6 +122,17 @@ def test_composites_that_do_not_name_their_cut_out(composites: Path) -> None:
     table.write_text(table.read_text().replace('"cutout"', '"cut"'))
     with pytest.raises(DataError, match=r"does not say which cut-out is on 1 photo\(s\): 000001; make the folder"):
         read_composites_set(composites)
+
+
+def test_a_composite_is_described_twice(composites: Path) -> None:
+    table = composites / "samples.jsonl"
+    table.write_text(table.read_text() * 2)
+    with pytest.raises(DataError, match=r"samples.jsonl, line 2 repeats line 1, sketches/dog/000001_a20.png and "
+                                        r"photos/dog/000001.jpg; expected each sketch once: make the folder again"):
+        read_composites_set(composites)
+    findings = Findings(collect=True)
+    assert len(scan_composites(composites, findings).key_points) == 2
+    assert [problem.kind for problem in findings.problems] == ["wrong", "wrong"]
 
 
 def test_composites_with_a_lost_sketch(composites: Path) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sketchfusion.data.sets.psc6k import read_psc6k
+from sketchfusion.data.sets.base import Findings
+from sketchfusion.data.sets.psc6k import Protocol, read_psc6k, scan_psc6k
 from sketchfusion.errors import ConfigError, DataError
 
 Plant = Callable[..., Path]
@@ -64,6 +65,42 @@ def test_the_split_of_the_released_code_is_six_and_four_photos_a_class(benchmark
     directed = [step for pair in train.key_points + test.key_points for step in pair.directed()]
     assert len(directed) == 200
     assert set(train.sketches) | set(test.sketches) == set(read_psc6k(benchmark).sketches)
+
+
+def lines_of(root: Path) -> list[str]:
+    return (root / "PSC6K/test_pairs_ps.csv").read_text().splitlines()[1:]
+
+
+@pytest.mark.parametrize("protocol", ["train", "test"])
+def test_a_lost_row_moves_no_photo_from_one_part_to_the_other(benchmark: Path, protocol: Protocol) -> None:
+    lost = next(line for line in lines_of(benchmark) if photo("bat", 3) in line)
+    write(benchmark, [line for line in lines_of(benchmark) if line != lost])
+    with pytest.raises(DataError, match=r"has not 50 rows of 1 class\(es\): bat has 49; rows 0-29 of each train and "
+                                        "30-49 test, .* download it again, or name the other classes"):
+        read_psc6k(benchmark, protocol=protocol)
+    assert len(read_psc6k(benchmark).key_points) == 99
+    assert read_psc6k(benchmark, protocol=protocol, classes=["ant"]).class_names == ("ant",)
+
+
+@pytest.mark.parametrize("protocol", ["train", "test"])
+def test_no_photo_is_in_both_parts(benchmark: Path, protocol: Protocol) -> None:
+    """A row of the first photo is instead one of the last: as many rows as before."""
+    moved = f"{photo('ant', 9)},{sketch('ant', 0, 1)},"
+    write(benchmark, [line.replace(f"{photo('ant', 0)},{sketch('ant', 0, 1)},", moved) for line in lines_of(benchmark)])
+    with pytest.raises(DataError, match=r"has 1 photo\(s\) both in rows 0-29 of a class, which train, and in 30-49, "
+                                        r"which test: photo/tx_000100000000/ant/n01_06.jpg; expected each in one of"):
+        read_psc6k(benchmark, protocol=protocol)
+
+
+def test_a_row_is_there_twice(benchmark: Path) -> None:
+    rows = [f"{photo('ant', 0)},{sketch('ant', 0, which)},1,{XA},{YA},{XB},{YB}" for which in (1, 2, 1)]
+    write(benchmark, rows)
+    with pytest.raises(DataError, match=r"test_pairs_ps.csv, line 4 repeats line 2, photo/.*n01_00.jpg and sketch/.*"
+                                        "-1.png; expected each pair once: download it again"):
+        read_psc6k(benchmark)
+    findings = Findings(collect=True)
+    assert len(scan_psc6k(benchmark, findings).key_points) == 2
+    assert [problem.kind for problem in findings.problems] == ["wrong"]
 
 
 def test_the_two_way_table_says_the_same(benchmark: Path) -> None:

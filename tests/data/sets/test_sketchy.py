@@ -45,6 +45,23 @@ def test_all_layouts(plant: Plant, place: str, ending: str) -> None:
     assert read_sketchy(root / "data", classes=["ant"]).pairs == ((0, 0),)
 
 
+def test_a_photo_in_two_formats(plant_sketchy: PlantSketchy, plant: Plant) -> None:
+    root = plant_sketchy(TWO)
+    plant("EXTEND_image_sketchy/bat/ext_1.png")  # of which nobody drew a sketch
+    assert len(read_sketchy_extended(root, classes=TWO).photos) == 7
+    plant("256x256/photo/tx_000000000000/bat/n01_2.png")
+    with pytest.raises(DataError, match=r"1 photo\(s\) are there twice under one name: bat/n01_2.jpg and n01_2.png"):
+        read_sketchy(root, classes=TWO)
+
+
+def test_two_spellings_of_a_class(plant_sketchy: PlantSketchy, plant: Plant) -> None:
+    root = plant_sketchy(["hot-air_balloon"])
+    plant("256x256/sketch/tx_000000000000/hot air balloon/n01_2-9.png")
+    with pytest.raises(DataError, match=r"sketch.* holds the class hot-air_balloon twice, in hot air balloon and "
+                                        r"hot-air_balloon; expected one folder of it: move the other away"):
+        read_sketchy(root, classes=["hot-air_balloon"])
+
+
 def test_another_transform(plant: Plant) -> None:
     root = plant("photo/tx_000100000000/ant/n1_2.jpg", "sketch/tx_000100000000/ant/n1_2-1.png")
     assert len(read_sketchy(root, classes=["ant"], transform="tx_000100000000").photos) == 1

@@ -13,8 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from sketchfusion.canvas import place_on_canvas
+from sketchfusion.data.masks import MARKED, mask_levels
 from sketchfusion.data.packed.sources import Item
-from sketchfusion.images import decode, open_image
 
 MAX_KEYPOINTS = 16  # of a sketch
 BLACK = (0, 0, 0)
@@ -67,6 +67,7 @@ def pack_samples(items: Sequence[Item], size: int) -> dict[str, Tensor]:
     Returns:
         ``sample_ids``, ``keypoints`` as in ``Samples``; ``masks``, PNG after PNG, with ``mask_offsets`` (N + 1,).
     Raises:
+        DataError: a mask marks nothing, or has a palette.
         ImageError: a mask is unreadable.
     """
     names = {name: number for number, name in enumerate(dict.fromkeys(item.sample for item in items if item.sample))}
@@ -95,7 +96,7 @@ def read_samples(raw: dict[str, Tensor], count: int, size: int) -> Samples:
     masks = torch.zeros(len(rows), size, size, dtype=torch.bool)
     for place, row in enumerate(rows.tolist()):
         with Image.open(io.BytesIO(data[offsets[row]:offsets[row + 1]].tobytes())) as mask:
-            masks[place] = place_on_canvas(mask.convert("RGB"), size, BLACK).pixels[0, 0] > 127
+            masks[place] = place_on_canvas(mask.convert("RGB"), size, BLACK).pixels[0, 0] > MARKED
     mask_ids = torch.full((count,), -1)
     mask_ids[rows] = torch.arange(len(rows))
     return Samples(raw["sample_ids"].long(), mask_ids, masks, raw["keypoints"])
@@ -103,9 +104,9 @@ def read_samples(raw: dict[str, Tensor], count: int, size: int) -> Samples:
 
 def _encode_mask(file: Path, size: int) -> bytes:
     """1-bit PNG, scaled like its photo."""
-    mask = decode(open_image(file)).convert("L")
+    mask = mask_levels(file)
     scale = min(1.0, size / max(mask.size))
     shown = mask.resize((max(1, round(mask.width * scale)), max(1, round(mask.height * scale))), Image.Resampling.BOX)
     stream = io.BytesIO()
-    shown.point(lambda value: 255 * (value > 127)).convert("1").save(stream, "PNG", optimize=True)
+    shown.point(lambda value: 255 * (value > MARKED)).convert("1").save(stream, "PNG", optimize=True)
     return stream.getvalue()

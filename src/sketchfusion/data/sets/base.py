@@ -166,8 +166,26 @@ def order(pictures: Iterable[Picture]) -> tuple[Picture, ...]:
     return tuple(sorted(pictures, key=lambda picture: (picture.class_name, picture.path.as_posix(), picture.line)))
 
 
-def pair_by_instance(sketches: Sequence[Picture], photos: Sequence[Picture]) -> tuple[tuple[int, int], ...]:
-    """(sketch, photo) numbers of equal class and instance; sketches without a photo are left out."""
+def report_namesakes(pictures: Iterable[Picture], what: str, findings: Findings) -> None:
+    """Report pictures of one class and instance: nobody knows which of them is meant."""
+    files: dict[tuple[str, str], list[str]] = {}
+    for picture in pictures:
+        files.setdefault((picture.class_name, picture.instance), []).append(picture.path.name)
+    twice = [f"{name}/{' and '.join(each)}" for (name, _), each in files.items() if len(each) > 1]
+    if twice:
+        findings.add("wrong", f"{len(twice)} {what}(s) are there twice under one name: {named(twice)}; expected names "
+                              "that differ by more than their ending: rename or remove one of each")
+
+
+def pair_by_instance(sketches: Sequence[Picture], photos: Sequence[Picture],
+                     findings: Findings) -> tuple[tuple[int, int], ...]:
+    """(sketch, photo) numbers of equal class and instance; sketches without a photo are left out.
+
+    Args:
+        findings: is told of photos of one instance that a sketch was drawn of.
+    """
+    drawn = {(sketch.class_name, sketch.instance) for sketch in sketches if sketch.instance}
+    report_namesakes((photo for photo in photos if (photo.class_name, photo.instance) in drawn), "photo", findings)
     numbers = {(photo.class_name, photo.instance): number for number, photo in enumerate(photos) if photo.instance}
     found = ((number, numbers.get((sketch.class_name, sketch.instance))) for number, sketch in enumerate(sketches))
     return tuple((sketch, photo) for sketch, photo in found if photo is not None)

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from sketchfusion.data.sets.base import Findings, Problem, SketchPhotoSet
+from sketchfusion.data.masks import read_mask
+from sketchfusion.data.sets.base import Findings, MaskedPair, Problem, SketchPhotoSet
 from sketchfusion.data.sets.quickdraw import read_drawings
 from sketchfusion.data.sets.registry import DataSet, find_set
 from sketchfusion.errors import DataError, ImageError
-from sketchfusion.images import decode, open_image
+from sketchfusion.images import decode, open_image, upright_size
 
 EXAMPLES = 10  # groups of equal files that a report names
 BLOCK = 1 << 20
 Progress = Callable[[int, int], None]
+Job = Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ def check(name: str, folder: str | os.PathLike[str], *, deep: bool = False,
           on_progress: Progress | None = None) -> Report:
     """Look through the folder of a data set.
 
-    Without ``deep``, names of files are read, files of drawings are counted through, and picture files of equal size
-    are compared.
+    Without ``deep``, names of files are read, files of drawings are counted through, files of equal size are compared,
+    and one mask of each class is decoded.
 
     Args:
         name: of a row of ``SETS``.
@@ -93,9 +93,9 @@ def check(name: str, folder: str | os.PathLike[str], *, deep: bool = False,
         return report(row, folder, None, [*findings.problems, Problem(kind, str(error))], deep=deep)
     told = any(problem.kind == "missing" for problem in findings.problems)
     problems = [*findings.problems, *wrong_counts(row, found, classes_told=told)]
-    groups = equal_files(picture_files(found), None if deep else on_progress)
-    if deep:
-        problems += unreadable(found, on_progress)
+    groups = equal_files(all_files(found), None if deep else on_progress)
+    jobs = decodings(found) if deep else mask_jobs(first_of_class(found.masked))
+    problems += unreadable(list(jobs), on_progress if deep else None)
     return report(row, folder, found, problems, groups, deep=deep)
 
 
@@ -147,9 +147,22 @@ def wrong_counts(row: DataSet, found: SketchPhotoSet, *, classes_told: bool) -> 
             and not (classes_told and count.what.endswith("classes"))]
 
 
+def all_files(found: SketchPhotoSet) -> list[Path]:
+    """Every file of photos, sketches or drawings once, in order."""
+    return list(dict.fromkeys(item.path for item in found.photos + found.sketches))
+
+
 def picture_files(found: SketchPhotoSet) -> list[Path]:
     """Every picture file once, in order; files of drawings are none."""
     return list(dict.fromkeys(item.path for item in found.photos + found.sketches if not item.line))
+
+
+def first_of_class(pairs: Iterable[MaskedPair]) -> list[MaskedPair]:
+    """The first of each class."""
+    firsts: dict[str, MaskedPair] = {}
+    for pair in pairs:
+        firsts.setdefault(pair.photo.class_name, pair)
+    return list(firsts.values())
 
 
 def equal_files(files: Iterable[Path], on_progress: Progress | None = None) -> list[list[Path]]:
@@ -183,9 +196,8 @@ def digest(file: Path) -> bytes:
         return os.fsencode(file)
 
 
-def unreadable(found: SketchPhotoSet, on_progress: Progress | None = None) -> list[Problem]:
-    """A problem for each picture, mask or file of drawings that cannot be decoded."""
-    jobs = list(decodings(found))
+def unreadable(jobs: Collection[Job], on_progress: Progress | None = None) -> list[Problem]:
+    """A problem for each file that cannot be decoded, or does not show what it should."""
     problems = []
     for done, job in enumerate(jobs, start=1):
         try:
@@ -197,12 +209,17 @@ def unreadable(found: SketchPhotoSet, on_progress: Progress | None = None) -> li
     return problems
 
 
-def decodings(found: SketchPhotoSet) -> Iterator[Callable[[], object]]:
+def decodings(found: SketchPhotoSet) -> Iterator[Job]:
     """One call for each file, which decodes it or raises."""
     yield from (partial(check_picture, path) for path in picture_files(found))
     drawn = dict.fromkeys(item.path for item in found.photos + found.sketches if item.line)
     yield from (partial(check_drawings, path) for path in drawn)
-    masks = dict.fromkeys((pair.photo.path, pair.mask) for pair in found.masked)
+    yield from mask_jobs(found.masked)
+
+
+def mask_jobs(pairs: Iterable[MaskedPair]) -> Iterator[Job]:
+    """One call for each mask."""
+    masks = dict.fromkeys((pair.photo.path, pair.mask) for pair in pairs)
     yield from (partial(check_mask, photo, mask) for photo, mask in masks)
 
 
@@ -218,10 +235,5 @@ def check_drawings(path: Path) -> None:
 
 
 def check_mask(photo: Path, mask: Path) -> None:
-    """Raise DataError unless the mask has its photo's size and shows something; ImageError: unreadable."""
-    opened, of = open_image(mask), open_image(photo)
-    if opened.size != of.size:
-        raise DataError(f"the mask {mask} has {opened.width} x {opened.height} pixels, its photo {of.width} x "
-                        f"{of.height}; expected the same: draw it again")
-    if not (np.asarray(decode(opened).convert("L")) > 127).any():
-        raise DataError(f"the mask {mask} is empty; expected values above 127 where the thing is")
+    """Raise DataError unless the mask can be used with its photo; ImageError: unreadable."""
+    read_mask(mask, upright_size(open_image(photo)))

@@ -99,13 +99,16 @@ def read_folders(folder: str | os.PathLike[str], *, classes: Iterable[str] | Non
     return scan_folders(folder, Findings(), classes=classes)
 
 
-def read_pacs_set(folder: str | os.PathLike[str]) -> SketchPhotoSet:
+def read_pacs_set(folder: str | os.PathLike[str], *, classes: Iterable[str] | None = None) -> SketchPhotoSet:
     """What ``data.pacs.read_pacs`` reads, in the shape of all data sets; without a table of pairs no instances.
 
+    Args:
+        folder: holds ``photo`` and ``sketch``.
+        classes: read these only; then the others may be missing.
     Raises:
         DataError: as ``read_pacs``.
     """
-    return scan_pacs(folder, Findings())
+    return scan_pacs(folder, Findings(), classes=classes)
 
 
 def scan_tu_berlin(folder: str | os.PathLike[str], findings: Findings, *,
@@ -168,11 +171,12 @@ def scan_sides(
                           seen, unseen, licence, source)
 
 
-def scan_pacs(folder: str | os.PathLike[str], findings: Findings) -> SketchPhotoSet:
+def scan_pacs(folder: str | os.PathLike[str], findings: Findings, *,
+              classes: Iterable[str] | None = None) -> SketchPhotoSet:
     """As ``read_pacs_set``; what is wrong goes to ``findings``."""
     root = listing.open_root(folder, PACS_LAYOUT)
     try:
-        found = read_pacs(root)
+        found = read_pacs(root, classes=classes)
     except DataError as error:
         findings.add("wrong", str(error))
         return SketchPhotoSet("pacs", root, (), (), (), licence=PACS_LICENCE, source=PACS_SOURCE)

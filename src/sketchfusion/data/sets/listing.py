@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from sketchfusion.data.sets.base import Findings, Picture, check_known, named
@@ -49,7 +49,7 @@ def read_classes(
 
     Args:
         folder: None gives nothing: that it is missing has been reported.
-        findings: is told of unknown, missing and empty classes.
+        findings: is told of unknown, missing and empty classes, and of classes with two folders.
         spelling: official names, all of which must be there; any names if not given.
         classes: read these only, by their official names; then only these must be there.
         suffixes: endings of the files, lower case.
@@ -57,7 +57,7 @@ def read_classes(
     if folder is None:
         return {}
     spelling = spelling or Spelling()
-    found: dict[str, list[Path]] = {}
+    places: dict[str, list[Path]] = {}
     unknown = []
     for place in sorted(folder.iterdir()):
         if not place.is_dir() or place.name.startswith(".") or place.name in JUNK:
@@ -66,7 +66,9 @@ def read_classes(
         if name is None:
             unknown.append(place.name)
         elif classes is None or name in classes:
-            found.setdefault(name, []).extend(list_files(place, suffixes))
+            places.setdefault(name, []).append(place)
+    report_spellings(folder, places, findings)
+    found = {name: [file for place in each for file in list_files(place, suffixes)] for name, each in places.items()}
     if classes is None:
         report_classes(folder, found, unknown, spelling.names, findings)
     else:
@@ -79,6 +81,15 @@ def list_files(folder: Path, suffixes: Collection[str] = SUFFIXES) -> list[Path]
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file()]
     return [folder / name for name in sorted(names) if os.path.splitext(name)[1].lower() in suffixes]  # noqa: PTH122
+
+
+def report_spellings(folder: Path, places: Mapping[str, Sequence[Path]], findings: Findings) -> None:
+    """Report classes that have several folders, each spelt in its own way."""
+    for name, each in places.items():
+        if len(each) > 1:
+            findings.add("wrong", f"{folder} holds the class {name} twice, in "
+                                  f"{' and '.join(place.name for place in each)}; expected one folder of it: move the "
+                                  "other away")
 
 
 def report_classes(folder: Path, found: dict[str, list[Path]], unknown: Sequence[str], expected: Sequence[str],

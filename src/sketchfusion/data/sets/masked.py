@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from sketchfusion.data.sets.base import (
     named,
     order,
     pair_by_instance,
+    report_namesakes,
 )
 
 LAYOUT = "photos/<class>/<id>.jpg, masks/<class>/<id>.png and sketches/<class>/<id>*.png"
@@ -49,7 +50,7 @@ def read_masked(folder: str | os.PathLike[str], *, classes: Iterable[str] | None
         folder: holds ``photos``, ``sketches`` and ``masks``.
         classes: read these only.
     Raises:
-        DataError: a folder or class is missing, or a sketch has no photo, or a photo no mask.
+        DataError: a folder or class is missing, a sketch has no photo, a photo no mask, or a name stands for two files.
     Source: paper, Sec. 6.4; the layout is own.
     """
     return scan_masked(folder, Findings(), classes=classes)
@@ -106,13 +107,15 @@ def scan_masked(
                    for label, paths in taken.items() for path in paths)
     sketches = order(replace(sketch, origin=origin.get(sketch.instance, ""))
                      for sketch in sketches_of(drawn, taken, findings))
-    mask_of = {(label, path.stem): path for label, paths in masks.items() for path in paths}
+    drawn_masks = [Picture(path, label, path.stem) for label, paths in masks.items() for path in paths]
+    report_namesakes(drawn_masks, "mask", findings)
+    mask_of = {(mask.class_name, mask.instance): mask.path for mask in drawn_masks}
     bare = [f"{photo.class_name}/{photo.path.name}" for photo in photos
             if (photo.class_name, photo.instance) not in mask_of]
     if bare and masks:
         findings.add("missing", f"{root} has no mask of {len(bare)} photo(s): {named(bare)}; expected {folders[2]}/"
                                 "<class>/<id>.png for each: add them, or take out photo and sketches")
-    pairs = pair_by_instance(sketches, photos)
+    pairs = pair_by_instance(sketches, photos, findings)
     masked = tuple(MaskedPair(sketches[sketch], photos[photo], mask_of[key]) for sketch, photo in pairs
                    if (key := (photos[photo].class_name, photos[photo].instance)) in mask_of)
     return SketchPhotoSet(name, root, tuple(sorted(drawn.keys() | taken.keys())), photos, sketches, pairs,
@@ -162,14 +165,13 @@ def with_points(found: SketchPhotoSet, table: str, parse: Callable[[dict[str, An
     photos = {picture.path: picture for picture in found.photos}
     pairs, gone = [], []
     try:
-        for line in (found.root / table).read_text(encoding="utf-8").splitlines():
-            for sketch, photo, sketch_points, photo_points, visible in parse(json.loads(line)):
-                if found.root / sketch in sketches and found.root / photo in photos:
-                    pairs.append(KeyPointPair(
-                        sketches[found.root / sketch], photos[found.root / photo], as_points(sketch_points),
-                        as_points(photo_points), tuple(bool(value) for value in visible)))
-                elif Path(photo).parent.name in found.class_names:
-                    gone.append(sketch)
+        for sketch, photo, sketch_points, photo_points, visible in read_table(found, table, parse, findings):
+            if found.root / sketch in sketches and found.root / photo in photos:
+                pairs.append(KeyPointPair(
+                    sketches[found.root / sketch], photos[found.root / photo], as_points(sketch_points),
+                    as_points(photo_points), tuple(bool(value) for value in visible)))
+            elif Path(photo).parent.name in found.class_names:
+                gone.append(sketch)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         findings.add("wrong", f"cannot read {found.root / table} ({type(error).__name__}: {error}); make the folder "
                               f"again with {found.source}")
@@ -177,6 +179,21 @@ def with_points(found: SketchPhotoSet, table: str, parse: Callable[[dict[str, An
         findings.add("missing", f"{found.root / table} names {len(gone)} sketch(es) that are not there, or whose photo "
                                 f"is not: {named(gone)}; make the folder again with {found.source}")
     return replace(found, key_points=tuple(sorted(pairs, key=lambda pair: pair.sketch.path.as_posix())))
+
+
+def read_table(found: SketchPhotoSet, table: str, parse: Callable[[dict[str, Any]], list[Annotation]],
+               findings: Findings) -> Iterator[Annotation]:
+    """What a table says of each sketch; what it says of one again is reported and left out."""
+    lines: dict[tuple[str, str], int] = {}
+    for number, line in enumerate((found.root / table).read_text(encoding="utf-8").splitlines(), start=1):
+        for annotation in parse(json.loads(line)):
+            sketch, photo = ends = annotation[:2]
+            if ends in lines:
+                findings.add("wrong", f"{found.root / table}, line {number} repeats line {lines[ends]}, {sketch} and "
+                                      f"{photo}; expected each sketch once: make the folder again with {found.source}")
+                continue
+            lines[ends] = number
+            yield annotation
 
 
 def as_points(values: Iterable[Any]) -> tuple[Point, ...]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -44,6 +44,8 @@ SOURCE = ("https://photo-sketch-correspondence-6k.s3.amazonaws.com/PSC6K.zip; pi
           "(archive rendered_256x256)")
 
 Protocol = Literal["all", "train", "test"]
+SPANS: Mapping[Protocol, tuple[int, int | None]] = {"all": (0, None), "train": (0, TRAIN_ROWS),
+                                                    "test": (TRAIN_ROWS, TEST_ROWS)}
 Row = tuple[int, str, str, tuple[Point, ...], tuple[Point, ...]]
 
 
@@ -61,9 +63,10 @@ def read_psc6k(
         sketchy: folder of the pictures; looked for in ``folder`` and beside it if not given.
         protocol: all pairs, as PSC6K scores them; or, of the 60:40 split of the released code, the train (rows 0-29 of
             each class, sorted by photo: 3,750 pairs) or test rows (30-49: 2,500 pairs).
-        classes: read these only.
+        classes: read these only; then the pictures of the others may be missing.
     Raises:
-        DataError: a table is missing or malformed, or a picture is not there.
+        DataError: a table is missing or malformed, a picture is not there, or the rows cannot be divided: a class has
+            another number of them than 50, or a photo would be in both parts.
         ConfigError: there is no such protocol.
     Source: Lu, Wang, Fan, Learning Dense Correspondences between Photos and Sketches, ICML 2023; paper, Sec. 6.3.
     """
@@ -83,12 +86,12 @@ def scan_psc6k(
     if table is None:
         findings.add("missing", f"{root} has no test_pairs_ps.csv; expected it there or in PSC6K: unpack PSC6K.zip")
         return SketchPhotoSet("psc6k", root, (), (), (), licence=LICENCE, source=SOURCE)
-    rows = chosen(list(read_rows(table, findings)), protocol)
-    names = tuple(sorted({class_of(row[1]) for row in rows}))
-    if classes is not None:
-        names = tuple(sorted(set(classes)))
-        check_known(names, {class_of(row[1]) for row in rows}, "psc6k")
-        rows = [row for row in rows if class_of(row[1]) in names]
+    every = by_class(read_rows(table, findings))
+    names = tuple(sorted(every if classes is None else set(classes)))
+    check_known(names, every, "psc6k")
+    if protocol != "all":
+        report_undivided(table, {name: every[name] for name in names}, findings)
+    rows = [row for name in names for row in every[name][slice(*SPANS[protocol])]]
     base = picture_folder(root, Path(sketchy) if sketchy else None, rows)
     report_missing(table, base, rows, findings)
     key_points = tuple(as_pair(base, row) for row in rows)
@@ -104,6 +107,7 @@ def scan_psc6k(
 def read_rows(table: Path, findings: Findings) -> Iterator[Row]:
     """(line, photo, sketch, photo points, sketch points); the reverse rows of the two-way table are left out."""
     two_way = table.name == "test_pairs_st.csv"
+    lines: dict[tuple[str, str], int] = {}
     for number, row in table_lines(table):
         first, second, _, *fields = row
         try:
@@ -116,8 +120,14 @@ def read_rows(table: Path, findings: Findings) -> Iterator[Row]:
             findings.add("wrong", f"{table}, line {number} pairs {first} and {second}; expected a photo and a sketch "
                                   "of one class: download it again")
             continue
-        if not two_way or is_photo(first):
-            yield number, first, second, a, b
+        if two_way and not is_photo(first):
+            continue
+        if (first, second) in lines:
+            findings.add("wrong", f"{table}, line {number} repeats line {lines[first, second]}, {first} and {second}; "
+                                  "expected each pair once: download it again")
+            continue
+        lines[first, second] = number
+        yield number, first, second, a, b
 
 
 def table_lines(table: Path) -> Iterator[tuple[int, list[str]]]:
@@ -169,13 +179,27 @@ def class_of(path: str) -> str:
     return path.rpartition("/")[0].rpartition("/")[2]
 
 
-def chosen(rows: list[Row], protocol: Protocol) -> list[Row]:
-    """The rows of a protocol, sorted by class, photo and sketch."""
-    by_class: dict[str, list[Row]] = {}
+def by_class(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """The rows of each class, sorted by photo and sketch."""
+    found: dict[str, list[Row]] = {}
     for row in sorted(rows, key=lambda row: row[1:3]):
-        by_class.setdefault(class_of(row[1]), []).append(row)
-    spans = {"all": (0, None), "train": (0, TRAIN_ROWS), "test": (TRAIN_ROWS, TEST_ROWS)}
-    return [row for name in sorted(by_class) for row in by_class[name][slice(*spans[protocol])]]
+        found.setdefault(class_of(row[1]), []).append(row)
+    return found
+
+
+def report_undivided(table: Path, every: Mapping[str, Sequence[Row]], findings: Findings) -> None:
+    """Report classes whose rows cannot be divided by their numbers: too few, too many, or one photo in both parts."""
+    odd = [f"{name} has {len(rows)}" for name, rows in every.items() if len(rows) != TEST_ROWS]
+    if odd:
+        findings.add("wrong", f"{table} has not {TEST_ROWS} rows of {len(odd)} class(es): {named(odd)}; rows 0-29 of "
+                              "each train and 30-49 test, and any other number moves photos from the one to the other: "
+                              "download it again, or name the other classes")
+    shared = [photo for rows in every.values()
+              for photo in sorted({row[1] for row in rows[:TRAIN_ROWS]} & {row[1] for row in rows[TRAIN_ROWS:]})]
+    if shared:
+        findings.add("wrong", f"{table} has {len(shared)} photo(s) both in rows 0-29 of a class, which train, and in "
+                              f"30-49, which test: {named(shared)}; expected each in one of them: download it again, "
+                              "or name the other classes")
 
 
 def picture_folder(root: Path, sketchy: Path | None, rows: list[Row]) -> Path:

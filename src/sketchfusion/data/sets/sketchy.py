@@ -115,9 +115,9 @@ def scan_sketchy(
     sketches_in_order = order(report_unpaired(sketches, photos, findings))
     names = tuple(sorted({picture.class_name for picture in photos_in_order + sketches_in_order}))
     parts = sorted_split(seen, unseen, names) if split else (None, None)
-    return SketchPhotoSet(
-        title, root, names, photos_in_order, sketches_in_order, pair_by_instance(sketches_in_order, photos_in_order),
-        parts[0], parts[1], LICENCE, EXTENSION_SOURCE if extended else SOURCE, notes=(*notes, *note))
+    pairs = pair_by_instance(sketches_in_order, photos_in_order, findings)
+    return SketchPhotoSet(title, root, names, photos_in_order, sketches_in_order, pairs, parts[0], parts[1], LICENCE,
+                          EXTENSION_SOURCE if extended else SOURCE, notes=(*notes, *note))
 
 
 def scan_extended(folder: str | os.PathLike[str], findings: Findings, *, split: str | None = "sketchy-21",
