@@ -13,12 +13,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import torch
 from PIL import Image, ImageDraw
 
 from sketchfusion.backbones.random_weights import load_architecture, write_checkpoint
 from sketchfusion.fusion.extractor import SketchFusion
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # no test fails for a busy machine
+hypothesis.settings.load_profile("untimed")
 
 OWN_VARIABLES = ("SKETCHFUSION_WEIGHTS", "SKETCHFUSION_OFFLINE")
 DATA_VARIABLE = "SKETCHFUSION_DATA"

@@ -63,8 +63,22 @@ def test_where_a_drawing_cannot_go(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no folder"):
         check_drawing_path(tmp_path / "nowhere" / "sheet.png")
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(ImageError, match=r"cannot write .*folder\.png, 5 x 5 pixels: .*; check permissions"):
-        save_drawing(drawing, tmp_path / "folder.png")
+    with pytest.raises(ConfigError, match=r"cannot draw into .*folder\.png: it is a folder; name a file in it"):
+        check_drawing_path(tmp_path / "folder.png")
+    with pytest.raises(ConfigError, match="there is no folder"):
+        check_drawing_path(tmp_path / ("x" * 300) / "sheet.png")
+    with pytest.raises(ImageError, match=r"cannot write .*, 5 x 5 pixels: File name too long; check permissions"):
+        save_drawing(drawing, tmp_path / f"{'x' * 300}.png")
     for name in ("high.webp", "high.jpg"):
         with pytest.raises(ImageError, match=r", 1 x 70000 pixels: .*; a \.png may be larger"):
             save_drawing(Image.new("RGB", (1, 70_000)), tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["old.png", "new.png"])
+def test_a_place_that_is_not_writable_is_refused_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                       name: str) -> None:
+    (tmp_path / "old.png").touch()
+    barred = tmp_path / "old.png" if name == "old.png" else tmp_path
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != barred)  # root may write anywhere
+    with pytest.raises(ConfigError, match=rf"cannot draw into .*{name}: no permission to write there"):
+        check_drawing_path(tmp_path / name)

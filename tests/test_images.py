@@ -63,6 +63,41 @@ def test_sixteen_bit_greys_are_scaled_not_clipped(tmp_path: Path) -> None:
     assert np.asarray(as_image(tmp_path / "deep.png"))[0, :, 0].tolist() == [0, 100, 255]
 
 
+RAMP = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
+
+
+def levels_of(values: np.ndarray, tmp_path: Path) -> np.ndarray:
+    """Grey levels of a TIFF that holds these values."""
+    Image.fromarray(values).save(tmp_path / "deep.tiff")
+    return np.asarray(as_image(tmp_path / "deep.tiff"))[..., 0]
+
+
+@pytest.mark.parametrize("values", [
+    RAMP - 1, 500 * RAMP - 250, (2**20 * RAMP).astype(np.int32), (1000 * RAMP).astype(np.int32) - 500])
+def test_deep_greys_are_scaled_from_the_lowest_to_the_highest(values: np.ndarray, tmp_path: Path) -> None:
+    np.testing.assert_allclose(levels_of(values, tmp_path), (255 * RAMP).round(), atol=1)
+
+
+@pytest.mark.parametrize(("values", "top"), [
+    (RAMP, 1.0), (255 * RAMP, 255.0), (65535 * RAMP, 65535.0), (10 + 30 * RAMP, 40.0), (0 * RAMP, 1.0),
+    ((65535 * RAMP).astype(np.int32), 65535.0), ((1000 * RAMP).astype(np.int32), 65535.0)])
+def test_deep_greys_that_begin_at_zero(values: np.ndarray, top: float, tmp_path: Path) -> None:
+    expected = (values.astype(np.float64) / top * 255).clip(0, 255).round()
+    assert np.array_equal(levels_of(values, tmp_path), expected)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("hole", [np.nan, np.inf, -np.inf])
+def test_pixels_without_data_are_white(hole: float, tmp_path: Path) -> None:
+    values = RAMP.copy()
+    values[0, 0] = hole
+    expected = (255 * RAMP).round()
+    expected[0, 0] = 255
+    assert np.array_equal(levels_of(values, tmp_path), expected)
+    with pytest.raises(ImageError, match=r"cannot read .*deep\.tiff: none of its values is a finite number"):
+        levels_of(np.full((4, 4), hole, np.float32), tmp_path)
+
+
 def test_cmyk_jpegs_become_rgb(tmp_path: Path) -> None:
     Image.new("RGB", (16, 16), (200, 40, 40)).convert("CMYK").save(tmp_path / "print.jpg", quality=95)
     np.testing.assert_allclose(np.asarray(as_image(tmp_path / "print.jpg"))[8, 8], (200, 40, 40), atol=6)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import gzip
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from sketchfusion import svg
-from sketchfusion.errors import ImageError
-from sketchfusion.sketches import Drawing, read_ndjson, read_sketch, read_svg, render, to_svg
+from sketchfusion.errors import BlankPicture, ImageError
+from sketchfusion.sketches import Drawing, on_paper, read_ndjson, read_sketch, read_svg, render, to_svg
 
 SQUARE = [[[10, 90, 90, 10, 10], [20, 20, 60, 60, 20]]]
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 40 20">{}</svg>'
@@ -143,6 +144,24 @@ def test_a_line_of_a_large_file_is_read_alone(tmp_path: Path, monkeypatch: pytes
         read_sketch(file)
 
 
+@pytest.mark.parametrize("allowed", [50_000_000, 200])  # bytes of a file that is read as a whole
+def test_a_line_ends_in_a_line_feed_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: int) -> None:
+    lines = [json.dumps({"word": f"a{letter}b", "drawing": [[[0, ord(letter)], [0, 100]]]}, ensure_ascii=False)
+             for letter in "\x85\u2028\u2029"]
+    lines = ['{"word":\r"cat", "drawing": [[[0, 1], [0, 100]]]}', '{"broken":\v\f}', *lines]
+    text = "\r\n".join(lines) + "\n"
+    file = tmp_path / "odd.ndjson"
+    file.write_bytes(text.encode())
+    monkeypatch.setattr("sketchfusion.sketches.MAX_BYTES", allowed)
+    for line in (1, 3, 4, 5):
+        wanted = np.asarray(render(read_ndjson(lines[line - 1])))
+        for found in (read_sketch(file, line=line), read_sketch(text, line=line), render(read_ndjson(file, line)),
+                      render(read_ndjson(text, line))):
+            assert np.array_equal(np.asarray(found), wanted)
+    with pytest.raises(ImageError, match="has 5 lines, so there is no line 6"):
+        read_sketch(f"{file}#6")
+
+
 def test_a_file_whose_name_ends_in_a_number_sign(tmp_path: Path, sketch_file: Path) -> None:
     odd = sketch_file.rename(tmp_path / "sketch#3")
     assert read_sketch(odd).size == (120, 90)
@@ -239,11 +258,124 @@ def test_white_ink_on_transparent_ground_is_told_from_a_blank_sketch(tmp_path: P
     ImageDraw.Draw(image).line([(5, 5), (45, 25)], fill="white", width=2)
     image.save(tmp_path / "white.png")
     Image.new("L", (20, 20), 255).save(tmp_path / "paper.png")
-    with pytest.raises(ImageError, match="blank on white paper: it is transparent and its ink is white"):
+    with pytest.raises(ImageError, match=r"blank on white paper: it is transparent and its ink is white; .* "
+                                         "save it on a dark ground, which is turned into white paper"):
         read_sketch(tmp_path / "white.png")
+    saved = Image.new("RGBA", image.size, "black")
+    saved.alpha_composite(image)
+    saved.save(tmp_path / "dark.png")
+    assert read_sketch(tmp_path / "dark.png").getpixel((25, 15)) == (0, 0, 0)
     for name in ("empty.png", "paper.png"):
         with pytest.raises(ImageError, match=f"{name} is a blank sketch.*draw something first"):
             read_sketch(tmp_path / name)
+
+
+def pen_drawing() -> Image.Image:
+    """Lines on white paper, away from its border."""
+    image = Image.new("RGB", (160, 120), "white")
+    ImageDraw.Draw(image).line([(20, 20), (140, 30), (80, 100), (20, 20)], fill="black", width=3)
+    return image
+
+
+def on_ground(image: Image.Image, paper: tuple[int, int, int], ink: tuple[int, int, int] = (0, 0, 0)) -> Image.Image:
+    """A drawing in black on white, in another colour on paper of another colour."""
+    white = np.asarray(image) / 255
+    return Image.fromarray((white * paper + (1 - white) * ink).round().astype(np.uint8))
+
+
+def cut_to_the_ink(image: Image.Image) -> Image.Image:
+    return image.crop(ink_box(image))
+
+
+def with_a_frame(image: Image.Image) -> Image.Image:
+    framed = image.copy()
+    ImageDraw.Draw(framed).rectangle((0, 0, image.width - 1, image.height - 1), outline="black", width=4)
+    return framed
+
+
+@pytest.mark.parametrize("change", [Image.Image.copy, cut_to_the_ink, with_a_frame])
+@pytest.mark.parametrize("paper", [
+    (222, 205, 170), (170, 200, 230), (235, 235, 235), (150, 115, 80), (255, 255, 0), (90, 90, 90)])
+def test_coloured_paper_becomes_white(change: Callable[[Image.Image], Image.Image], paper: tuple[int, ...]) -> None:
+    plain = change(pen_drawing())
+    red, green, blue = paper
+    found = on_paper(on_ground(plain, (red, green, blue)), "the sketch")
+    np.testing.assert_allclose(np.asarray(found).min(axis=2), np.asarray(plain).min(axis=2), atol=2)
+    assert np.array_equal(np.asarray(on_paper(found, "the sketch")), np.asarray(found))  # again, and nothing changes
+
+
+@pytest.mark.parametrize("change", [Image.Image.copy, cut_to_the_ink])
+def test_white_on_black_is_black_on_white(tmp_path: Path, change: Callable[[Image.Image], Image.Image]) -> None:
+    plain = change(pen_drawing())
+    ImageOps.invert(plain).save(tmp_path / "board.png")
+    assert np.array_equal(np.asarray(read_sketch(tmp_path / "board.png")), np.asarray(plain))
+
+
+@pytest.mark.parametrize(("paper", "ink"), [
+    ((40, 70, 55), (230, 230, 220)), ((0, 0, 160), (255, 255, 255)), ((170, 200, 230), (255, 255, 255)),
+    ((20, 20, 20), (240, 200, 60))])
+def test_light_ink_becomes_dark(paper: tuple[int, int, int], ink: tuple[int, int, int]) -> None:
+    plain = pen_drawing()
+    found = np.asarray(on_paper(on_ground(plain, paper, ink), "the sketch"))
+    black = np.asarray(plain)[..., 0] == 0
+    assert found[~black].min() == 255
+    assert found[black].min(axis=1).max() < 128
+
+
+def test_ink_that_is_seen_only_where_the_paper_is_dark_is_told_to_be_blank() -> None:
+    with pytest.raises(BlankPicture):
+        on_paper(on_ground(pen_drawing(), (20, 200, 200), (0, 200, 200)), "the sketch")
+
+
+def test_uneven_light_does_not_hide_the_paper() -> None:
+    plain, dice = pen_drawing(), np.random.default_rng(0)
+    light = np.linspace(0.8, 1.05, plain.width)[None, :, None] * np.linspace(1, 0.9, plain.height)[:, None, None]
+    photo = np.asarray(on_ground(plain, (222, 205, 170))) * light + dice.normal(0, 4, (plain.height, plain.width, 3))
+    found = np.asarray(on_paper(Image.fromarray(photo.clip(0, 255).astype(np.uint8)), "the sketch"))
+    black = np.asarray(plain)[..., 0] == 0
+    assert np.median(found[~black]) > 245
+    assert found[black].max() < 40
+
+
+def silhouette(share: float) -> Image.Image:
+    """A black square in the middle of white paper, of a share of its side."""
+    image = Image.new("RGB", (100, 100), "white")
+    edge = round(100 * (1 - share) / 2)
+    ImageDraw.Draw(image).rectangle((edge, edge, 99 - edge, 99 - edge), fill="black")
+    return image
+
+
+@pytest.mark.parametrize("picture", [
+    pen_drawing(), cut_to_the_ink(pen_drawing()), with_a_frame(pen_drawing()), silhouette(0.6), silhouette(0.96),
+    on_ground(pen_drawing(), (244, 242, 240)), Image.radial_gradient("L").convert("RGB"),
+    Image.effect_noise((90, 60), 90).convert("RGB")])
+def test_white_paper_and_pictures_without_paper_stay_bit_for_bit(picture: Image.Image) -> None:
+    assert np.array_equal(np.asarray(on_paper(picture, "the sketch")), np.asarray(picture))
+
+
+def test_real_sketches_stay_bit_for_bit(data_root: Path) -> None:
+    files = sorted((data_root / "pacs_dev" / "sketch").glob("*/*"))[::40]
+    assert files
+    for file in files:
+        assert np.array_equal(np.asarray(read_sketch(file)), np.asarray(Image.open(file).convert("RGB"))), file
+
+
+def test_an_svg_that_holds_only_what_is_not_read(tmp_path: Path) -> None:
+    for number, content in enumerate(('<image href="data:image/png;base64,AAAA" width="9" height="9"/>',
+                                      '<svg:text xmlns:svg="http://www.w3.org/2000/svg" y="9">cat</svg:text>')):
+        file = tmp_path / f"wrap{number}.svg"
+        file.write_bytes(gzip.compress(SVG.format(content).encode()))
+        for read in (read_sketch, read_svg):
+            with pytest.raises(BlankPicture, match=rf"wrap{number}\.svg .* holds only an embedded picture or text, "
+                                                   "which is not read; give the PNG itself"):
+                read(file)
+    assert read_sketch(SVG.format(LINE + "<text>cat</text>")).size == (512, 256)
+
+
+def test_a_path_that_is_too_long() -> None:
+    for name in ("x" * 300, "x" * 300 + ".ndjson#3"):
+        with pytest.raises(ImageError, match=r"cannot read the sketch x.*: File name too long"):
+            read_sketch(name)
 
 
 def test_missing_empty_huge_and_unknown_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

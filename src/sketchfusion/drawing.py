@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -69,12 +70,17 @@ def shortened(text: str, keep: int) -> str:
 
 
 def check_drawing_path(path: str | Path) -> Path:
-    """The path. Raises ConfigError: its suffix is none that a drawing can be saved as, or its folder is missing."""
+    """The path. Raises ConfigError: a drawing cannot be saved as that, or not there; nothing is written yet."""
     path = Path(path)
+    folder = path.absolute().parent
     if path.suffix.lower() not in SUFFIXES:
         raise ConfigError(f"cannot draw into {path}; use a name ending in one of {', '.join(SUFFIXES)}")
-    if not path.absolute().parent.is_dir():
-        raise ConfigError(f"cannot draw into {path}: there is no folder {path.absolute().parent}")
+    if not os.path.isdir(folder):  # noqa: PTH112, that of pathlib raises on long names
+        raise ConfigError(f"cannot draw into {path}: there is no folder {folder}")
+    if os.path.isdir(path):  # noqa: PTH112
+        raise ConfigError(f"cannot draw into {path}: it is a folder; name a file in it")
+    if not os.access(path if os.path.exists(path) else folder, os.W_OK):  # noqa: PTH110
+        raise ConfigError(f"cannot draw into {path}: no permission to write there; name a file in another folder")
     return path
 
 

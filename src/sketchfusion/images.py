@@ -28,6 +28,7 @@ FORMATS = {
 }
 SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 MAX_PIXELS = 150_000_000  # Pillow itself refuses above 179 million
+DEEPEST = 65535.0  # white of a 16-bit grey
 MIN_DECODED_SIDE = 320  # enough for a thumbnail too, so that a gallery and a single call decode a JPEG alike
 EXIF_ORIENTATION, EXIF_DATE_TAKEN, EXIF_DATE_CHANGED, EXIF_IFD = 0x0112, 0x9003, 0x0132, 0x8769
 
@@ -109,27 +110,50 @@ def decode(image: Image.Image, *, canvas_side: int | None = None) -> Image.Image
         return to_rgb(upright)
     except Image.DecompressionBombError as error:
         raise ImageError(f"the picture is too large: {error}; scale it down first") from None
+    except ImageError as error:
+        raise ImageError(f"cannot read {called(image)}: {error}") from None
     except Exception as error:  # Pillow's decoders raise many types on damaged data: struct.error, KeyError, ...
         raise damaged(image, error) from None
 
 
 def damaged(image: Image.Image, error: Exception) -> ImageError:
     """What to say of a picture whose data cannot be read."""
-    name = getattr(image, "filename", "") or "the picture"
-    return ImageError(f"cannot decode {name}: {type(error).__name__}: {error}; the file is damaged or cut off")
+    return ImageError(f"cannot decode {called(image)}: {type(error).__name__}: {error}; the file is damaged or cut off")
+
+
+def called(image: Image.Image) -> str:
+    """What to call a picture in messages: its file, where it has one."""
+    return getattr(image, "filename", "") or "the picture"
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """8-bit RGB; alpha and palette transparency on white; 16-bit and float greys scaled to 8 bits."""
+    """8-bit RGB; alpha and palette transparency on white; deeper greys scaled to 8 bits (``to_grey``)."""
     if image.mode in ("I;16", "I;16L", "I;16B", "I;16N", "I", "F"):
-        values = np.asarray(image).astype(np.float64)
-        top = 65535.0 if image.mode != "F" else max(float(values.max(initial=0.0)), 1e-9)
-        grey = np.clip(values / top * 255, 0, 255).round().astype(np.uint8)
-        return Image.fromarray(grey).convert("RGB")
+        return Image.fromarray(to_grey(np.asarray(image), is_float=image.mode == "F")).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
     return image.convert("RGB")
+
+
+def to_grey(values: np.ndarray, *, is_float: bool) -> np.ndarray:
+    """Greys of 16 or 32 bits as 8-bit levels; what is not finite, such as the NaN of a pixel without data, is white.
+
+    Black is 0, and white is the highest value of floats and 65,535 of integers. Values below or, of integers, above
+    that are scaled from the lowest to the highest.
+
+    Raises:
+        ImageError: no value is finite.
+    """
+    values = values.astype(np.float64)
+    finite = np.isfinite(values)
+    if not finite.any():
+        raise ImageError("none of its values is a finite number; expected a grey level for each pixel")
+    low, high = float(values.min(where=finite, initial=np.inf)), float(values.max(where=finite, initial=-np.inf))
+    if low >= 0 and (is_float or high <= DEEPEST):
+        low, high = 0.0, high if is_float else DEEPEST
+    levels = np.clip((values - low) / max(high - low, 1e-9) * 255, 0, 255).round()
+    return np.where(finite, levels, 255).astype(np.uint8)
 
 
 def date_taken(image: Image.Image) -> str | None:

@@ -5,6 +5,7 @@ Paper is white and ink is black. Strokes are (N, 2) points ``(x, y)`` in the dra
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -19,7 +20,7 @@ from PIL import Image, ImageDraw
 
 from sketchfusion.errors import BlankPicture, ImageError
 from sketchfusion.images import decode, open_image
-from sketchfusion.svg import render_svg
+from sketchfusion.svg import holds_unread, render_svg
 
 Stroke = npt.NDArray[np.float64]
 Source = str | os.PathLike[str] | bytes
@@ -31,6 +32,11 @@ OVERSAMPLING = 4
 MAX_POINTS = 1_000_000
 MAX_BYTES = 50_000_000
 INK_CONTRAST = 4  # 8-bit levels; paper that differs by less is blank
+NEARLY_WHITE = 240  # of 255 in each channel; lighter paper stays as it is
+PAPER_SPREAD = 32  # 8-bit levels by which paper may differ from its own colour, for the light that falls on it
+PAPER_SHARE = 2 / 3  # of the pixels; where fewer have one colour, there is no paper, as in most photos
+PAPER_SIDE = 256  # pixels at which the paper is looked for
+DARKEST_PAPER = 32  # a channel in which the paper is darker tells nothing about ink
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,10 +130,10 @@ def read_ndjson(source: str | os.PathLike[str], line: int = 1) -> Drawing:
         ImageError: no such file or line, or the line holds no drawing.
     """
     if isinstance(source, str) and source.lstrip()[:1] in ("{", "["):
-        return parse_drawing(pick_line(source.splitlines(), line, "the text"), "the text")
+        return parse_drawing(pick_line(io.StringIO(source), line, "the text"), "the text")
     name = os.fspath(source)
     try:
-        with Path(source).open(encoding="utf-8-sig") as file:
+        with Path(source).open(encoding="utf-8-sig", newline="\n") as file:
             lines = iter(lambda: file.readline(MAX_BYTES), "")  # never more than that at once
             return parse_drawing(pick_line(lines, line, name), f"{name}, line {line}")
     except (OSError, UnicodeDecodeError) as error:
@@ -135,7 +141,7 @@ def read_ndjson(source: str | os.PathLike[str], line: int = 1) -> Drawing:
 
 
 def pick_line(lines: Any, line: int, name: str) -> str:
-    """Line number ``line``, from 1. Raises ImageError: there are not as many."""
+    """Line number ``line``, from 1, of lines that end in ``\\n`` alone. Raises ImageError: there are not as many."""
     if line < 1:
         raise ImageError(f"lines are counted from 1, got {line}")
     count = 0
@@ -169,11 +175,11 @@ def read_svg(source: Source, *, side: int = SIDE) -> Image.Image:
         ImageError: missing, not SVG, cannot be drawn, or blank.
     """
     data, name = source_bytes(source)
-    return on_paper(render_svg(data, side=side, name=name), name)
+    return draw_svg(data, side, name)
 
 
 def read_sketch(source: Source, *, line: int = 1, side: int = SIDE) -> Image.Image:
-    """Any sketch as upright RGB, composited on white paper. What it is is told by its content, not its name.
+    """Any sketch as upright RGB, dark on white paper. What it is is told by its content, not its name.
 
     Args:
         source: path of a picture, an SVG or SVGZ, or a Quick, Draw! ndjson file (``file.ndjson#12`` is its 12th
@@ -192,9 +198,9 @@ def read_sketch(source: Source, *, line: int = 1, side: int = SIDE) -> Image.Ima
     data, name = source_bytes(source)
     start = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip()
     if start[:1] == b"<" or start[:2] == b"\x1f\x8b":
-        return on_paper(render_svg(data, side=side, name=name), name)
+        return draw_svg(data, side, name)
     if start[:1] in (b"{", b"["):
-        text = pick_line(data.decode("utf-8-sig", "replace").splitlines(), line, name)
+        text = pick_line(io.StringIO(data.decode("utf-8-sig", "replace")), line, name)
         return render(parse_drawing(text, f"{name}, line {line}"), side)
     if not start:
         raise ImageError(f"{name} is empty; expected a picture, an SVG or Quick, Draw! ndjson")
@@ -205,7 +211,7 @@ def read_sketch(source: Source, *, line: int = 1, side: int = SIDE) -> Image.Ima
 def split_line_number(path: str, line: int) -> tuple[str, int]:
     """``("file.ndjson", 12)`` for ``file.ndjson#12``, unless a file of that very name exists."""
     match = re.fullmatch(r"(.+)#(\d+)", path, flags=re.DOTALL)
-    if match is None or Path(path).exists():
+    if match is None or os.path.exists(path):  # noqa: PTH110, that of pathlib raises on long names
         return path, line
     return match[1], int(match[2])
 
@@ -237,16 +243,53 @@ def source_bytes(source: Source) -> tuple[bytes, str]:
                          "expected a picture, an SVG or Quick, Draw! ndjson") from None
 
 
+def draw_svg(data: bytes, side: int, name: str) -> Image.Image:
+    """An SVG on white paper. Raises ImageError: it cannot be drawn, or is blank as far as it is read."""
+    try:
+        return on_paper(render_svg(data, side=side, name=name), name)
+    except BlankPicture:
+        if not holds_unread(data, name):
+            raise
+        raise BlankPicture(f"{name} is a blank sketch: it holds only an embedded picture or text, which is not read; "
+                           "give the PNG itself, or draw paths") from None
+
+
 def on_paper(picture: Image.Image, name: str) -> Image.Image:
-    """Upright RGB on white. Raises ImageError: damaged, or nothing on it differs from the paper."""
+    """Upright RGB, dark on white. Raises ImageError: damaged, or nothing on it differs from the paper."""
     paper = decode(picture)
-    if is_blank(paper):
+    white = whiten(paper)
+    if is_blank(paper) or is_blank(white):
         alpha = picture.convert("RGBA").getchannel("A")
         if is_blank(alpha):
             raise BlankPicture(f"{name} is a blank sketch: the whole paper has one colour; draw something first")
         raise BlankPicture(f"{name} is blank on white paper: it is transparent and its ink is white; "
-                           "draw in a dark colour, or save it on a dark or coloured ground")
-    return paper
+                           "draw in a dark colour, or save it on a dark ground, which is turned into white paper")
+    return white
+
+
+def whiten(picture: Image.Image) -> Image.Image:
+    """The sketch with white paper: dark paper is inverted, coloured paper divided by its colour.
+
+    The paper's colour is, in each channel, the median of the picture's border, or of the whole picture where that is
+    lighter, since lines or a frame may cover the border, and a silhouette the middle. It is dark if the ink is lighter.
+
+    Args:
+        picture: RGB.
+    Returns:
+        The picture itself where the paper is (nearly) white, or where too little of it has one colour to be paper.
+    """
+    sample = np.asarray(picture.resize([min(side, PAPER_SIDE) for side in picture.size], Image.Resampling.BOX))
+    border = np.concatenate([sample[0], sample[-1], sample[:, 0], sample[:, -1]])
+    paper = np.maximum(np.median(border, axis=0), np.median(sample, axis=(0, 1)))
+    difference = sample - paper
+    if paper.min() >= NEARLY_WHITE or (np.abs(difference) <= PAPER_SPREAD).all(axis=2).mean() < PAPER_SHARE:
+        return picture
+    levels = np.arange(256.0)
+    if (difference ** 3).mean() > 0:  # the cube, so that ink outweighs the paper's own light and shadow
+        paper, levels = 255 - paper, levels[::-1]
+    table = (levels / np.maximum(paper, 1)[:, None]).clip(0, 1)
+    table[paper < DARKEST_PAPER] = 1
+    return picture.point((255 * table).round().astype(int).ravel().tolist())
 
 
 def is_blank(picture: Image.Image) -> bool:

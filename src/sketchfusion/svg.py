@@ -84,6 +84,11 @@ def unzip(data: bytes, name: str) -> bytes:
     return data
 
 
+def holds_unread(data: bytes, name: str) -> bool:
+    """Whether an SVG that could be drawn has a picture or text in it, neither of which is drawn."""
+    return re.search(rb"<(?:\w+:)?(?:image|foreignObject|text)\b", unzip(data, name)) is not None
+
+
 def parse(data: bytes, name: str) -> ElementTree.Element:
     """The drawing as a tree without what ``LEFT_OUT`` names; its depth is checked while it is read."""
     reader: Any = ElementTree.XMLPullParser(("start", "end"))

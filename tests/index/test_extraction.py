@@ -122,6 +122,22 @@ def test_what_was_there_stays_where_the_disk_fills_up(colours: list[str], tmp_pa
     assert [file.name for file in out.parent.iterdir()] == ["out.npz"]
 
 
+def test_a_name_that_leaves_no_room_for_a_partial_file(colours: list[str], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="File name too long; name a file"):
+        extract_to_file(LargeMaps(), colours, tmp_path / f"{'x' * 248}.npz", dense=False)
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_one_picture_is_as_good_as_many(colours: list[str], tmp_path: Path, kind: Any) -> None:
+    report = extract_to_file(LargeMaps(), kind(colours[0]), tmp_path / "out.npz", dense=False)
+    assert report["paths"] == list_pictures([Path(colours[0])], "photo")[0] == colours[:1]
+
+
+def test_a_picture_whose_path_is_too_long_is_left_out(colours: list[str], tmp_path: Path) -> None:
+    report = extract_to_file(LargeMaps(), ["x" * 300, colours[0]], tmp_path / "out.npz", dense=False)
+    assert (len(report["paths"]), len(report["failures"])) == (1, 1)
+
+
 def test_a_disk_too_small_is_told_after_one_batch(colours: list[str], tmp_path: Path,
                                                   monkeypatch: pytest.MonkeyPatch) -> None:
     row = 4 * (4 + 4 * 32 * 32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ from PIL import Image
 from sketchfusion.errors import ConfigError, GalleryError, ImageError
 from sketchfusion.index.gallery import Gallery
 from sketchfusion.index.record import RECORD_NAME, read_record
+from sketchfusion.index.scan import scan
 from sketchfusion.index.search import SearchOptions
 from sketchfusion.index.update import Summary, UpdateOptions
 from sketchfusion.index.verify import verify
@@ -35,6 +37,44 @@ def test_record(gallery: Gallery, photos: Path, describer: Any) -> None:
                       "descriptor_size": 32, "dense_rank": 16, "store": "store-1", "roots": [str(photos)]}
     assert date.fromisoformat(created[:10]) >= date(2024, 1, 1)
     assert not list(gallery.folder.glob("*.partial"))
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_one_path_is_as_good_as_many(tmp_path: Path, photos: Path, describer: Any, monkeypatch: pytest.MonkeyPatch,
+                                     kind: Callable[[Path], Any]) -> None:
+    monkeypatch.chdir(photos)
+    gallery = Gallery.create(tmp_path / "gallery", describer)
+    assert gallery.update(kind(Path("sub")), describer).added == 2
+    gallery.check_photos(kind(Path("sub")))
+    assert gallery.update(kind(Path("..", "photos", "a0.jpg")), describer).added == 1
+    assert gallery.update((path for path in [photos / "a1.jpg"]), describer, rebuild=True).photos == 4
+    assert gallery.record.roots == (str(photos / "sub"),)
+    thumbnail = gallery.thumbnails([str(photos / "a0.jpg")])
+    assert gallery.thumbnails(kind(Path("a0.jpg"))) == thumbnail
+    assert len(scan(kind(Path("sub"))).files) == 2
+
+
+def test_a_record_that_cannot_be_written(gallery: Gallery, photos: Path, tmp_path: Path, describer: Any,
+                                         save_photo: SavePhoto, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_photo(tmp_path / "more" / "c.jpg", 70)
+    before = (gallery.folder / RECORD_NAME).read_bytes()
+
+    def fill(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fill)
+        message = r"cannot write .*\.json: No space left on device; what was done is kept\. Make room .* again to go on"
+        for rebuild in (False, True):
+            with pytest.raises(GalleryError, match=message):
+                gallery.update([tmp_path / "more"], describer, rebuild=rebuild)
+        with pytest.raises(GalleryError, match=message):
+            Gallery.create(tmp_path / "another", describer)
+    assert (gallery.folder / RECORD_NAME).read_bytes() == before
+    assert not list(tmp_path.rglob("*.partial"))
+    gallery.update([tmp_path / "more"], describer)
+    assert Gallery.open(gallery.folder).record.roots == (str(tmp_path / "more"), str(photos))
+    Gallery.create(tmp_path / "another", describer)
 
 
 def test_a_model_folder_is_recorded_by_its_absolute_path(tmp_path: Path, describer: Any,

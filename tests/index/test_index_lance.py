@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sketchfusion.errors import GalleryError
-from sketchfusion.index.lance import LanceStore, to_sql
-from sketchfusion.index.store import Filter, Photo
+from sketchfusion.index.lance import HEAD, LanceStore, to_sql
+from sketchfusion.index.search import SearchOptions, find
+from sketchfusion.index.store import Filter, Hit, Photo
 
 DAY = datetime(2024, 5, 1)
 
@@ -100,6 +101,54 @@ def test_the_approximate_index_finds_what_the_exact_search_finds(make_store: Cal
                for one, other in zip(exact, approximate, strict=True))
     assert same >= 196  # of 200
     assert approximate[0][0].score == pytest.approx(exact[0][0].score, abs=1e-6)  # refined, not quantised
+
+
+def pages(store: LanceStore, query: np.ndarray, top: int, count: int) -> list[Hit]:
+    """The first ``count`` hits, a page of ``top`` at a time."""
+    return [hit for offset in range(0, count, top)
+            for hit in find(store, query, SearchOptions(top=top, offset=offset)).hits]
+
+
+def test_pages_of_an_approximate_search_give_each_photo_once(make_store: Callable[..., LanceStore]) -> None:
+    store = make_store(64, ann_threshold=3000)
+    store.upsert(many(6000, size=64, seed=5))
+    store.optimize()
+    assert store.info().search == "approximate"
+    count = 2 * HEAD
+    for seed in range(10):
+        query = unit(*np.random.default_rng(seed).normal(size=64))
+        found = [hit.path for hit in pages(store, query, 16, count)]
+        whole = find(store, query, SearchOptions(top=count)).hits
+        assert len(set(found)) == len(found) == count
+        assert set(found) == {hit.path for hit in whole}
+        assert [hit.score for hit in whole] == sorted((hit.score for hit in whole), reverse=True)
+
+
+def test_what_an_approximate_search_overlooks_comes_on_a_later_page(make_store: Callable[..., LanceStore],
+                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    photos, query = many(1500, seed=3), unit(*range(1, 17))
+    best = slow_search(photos, query, 1500, lambda row: True)
+    store = make_store(16, ann_threshold=1000)
+    store.upsert(photos)
+    store.optimize()
+    head = [hit for hit in store.search(query, HEAD, Filter()) if hit.path != best[2]]
+    monkeypatch.setattr(LanceStore, "head", lambda *arguments: head)
+    found = [hit.path for hit in pages(store, query, 20, 1500)]
+    assert sorted(found) == sorted(best)
+    assert found.index(best[2]) // 20 == HEAD // 20
+    assert found.index(best[2]) % 20 == 0  # within its page it is in place
+    assert find(store, query, SearchOptions(top=300)).hits[2].path == best[2]
+
+
+def test_pages_of_many_copies_in_an_approximate_search(make_store: Callable[..., LanceStore]) -> None:
+    photos = many(1500, seed=3)
+    copies = [photo(f"/copies/{number:03}.jpg", photos[0].descriptor) for number in range(2 * HEAD)]
+    store = make_store(16, ann_threshold=1000)
+    store.upsert([*photos, *copies])
+    store.optimize()
+    for descriptor in (photos[0].descriptor, photos[1].descriptor):
+        found = [hit.path for hit in pages(store, descriptor, 100, len(photos) + len(copies))]
+        assert len(set(found)) == len(found) == len(photos) + len(copies)
 
 
 def test_the_approximate_index_keeps_up_with_changes_and_strict_filters(make_store: Callable[..., LanceStore]) -> None:

@@ -61,6 +61,32 @@ def test_a_folder_below_and_a_single_photo_may_go_too(gallery: Gallery, photos: 
     assert gallery.update([], describer, options=EMPTY).photos == 4
 
 
+def test_the_only_photo_that_was_named_is_renamed(tmp_path: Path, describer: Any, save_photo: SavePhoto) -> None:
+    single = save_photo(tmp_path / "loose" / "d.jpg", 71)
+    gallery = Gallery.create(tmp_path / "gallery", describer)
+    gallery.update([single], describer)
+    single.rename(single.with_name("e.jpg"))
+    for index in (gallery.check_photos, lambda photos: gallery.update(photos, describer)):
+        with pytest.raises(GalleryError, match=r"no file or folder .*d\.jpg; nothing was changed.*--allow-empty"):
+            index([])
+    assert gallery.update([], describer, options=EMPTY).removed == 1
+    with pytest.raises(GalleryError, match="no photos were given"):
+        gallery.update([], describer)
+
+
+def test_photos_that_were_named_and_are_missing_are_told(gallery: Gallery, describer: Any, tmp_path: Path,
+                                                         save_photo: SavePhoto) -> None:
+    singles = [save_photo(tmp_path / "loose" / f"{number}.jpg", 70 + number) for number in range(2)]
+    assert gallery.update(singles, describer).notes == []
+    for single in singles:
+        single.unlink()
+    assert gallery.update([], describer).notes == [
+        f"photos that were named one by one are missing, 2 of them, such as {singles[0]}; they stay in the gallery. If "
+        "they are meant to go, index again with --allow-empty"]
+    summary = gallery.update([], describer, options=EMPTY)
+    assert (summary.removed, summary.notes) == (2, [])
+
+
 def test_a_folder_stays_known_until_its_rows_have_left(gallery: Gallery, photos: Path, describer: Any,
                                                        monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree(photos)

@@ -97,6 +97,10 @@ def test_export_errors(gallery: Gallery, tmp_path: Path) -> None:
         export(gallery, tmp_path / "out.csv")
     with pytest.raises(GalleryError, match="check that the folder exists"):
         export(gallery, tmp_path / "nowhere" / "out.npz")
+    (tmp_path / "file").touch()
+    for out, reason in (("file/out.npz", "Not a directory"), (f"{'x' * 248}.npz", "File name too long")):
+        with pytest.raises(GalleryError, match=f"cannot write .*{reason}; check that"):
+            export(gallery, tmp_path / out)
 
 
 def jpeg(color: str) -> bytes:

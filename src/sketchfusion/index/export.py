@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,8 @@ def export(gallery: Gallery, out: str | os.PathLike[str]) -> int:
         raise GalleryError(f"cannot write {path}: {error.strerror or error}; "
                            "check that the folder exists, is writable and has room") from None
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
     return len(order)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -19,7 +20,7 @@ from sketchfusion.canvas import Canvas, Kind
 from sketchfusion.errors import ConfigError, ImageError
 from sketchfusion.images import Picture
 from sketchfusion.index.describer import Describer
-from sketchfusion.index.scan import Failure, absolute, is_left_out, scan
+from sketchfusion.index.scan import Failure, OneOrMany, absolute, each_path, is_left_out, scan
 from sketchfusion.sketches import split_line_number
 
 Advance = Callable[[int, int], None]
@@ -59,7 +60,7 @@ class Rows:
         shutil.copyfileobj(self.file, target, 2**22)
 
 
-def extract_to_file(model: Extractor, pictures: Sequence[str], out: Path, *, dense: bool, kind: Kind = "photo",
+def extract_to_file(model: Extractor, pictures: OneOrMany, out: Path, *, dense: bool, kind: Kind = "photo",
                     batch_size: int = 8, advance: Advance = lambda done, total: None) -> dict[str, Any]:
     """Write descriptors (N, D), and with ``dense`` feature maps (N, D, Hf, Wf), both float32, of files and folders.
 
@@ -126,16 +127,17 @@ def check_room(rows: Mapping[str, Rows], done: int, total: int, out: Path) -> No
         raise unwritable(out, f"it needs {needed / 1e9:,.1f} GB more on the disk, which has {free / 1e9:,.1f} GB free")
 
 
-def list_pictures(pictures: Sequence[str], kind: Kind) -> tuple[list[str], list[Failure]]:
-    """Files as given, and the pictures below folders; of sketches also the SVG and ndjson files there.
+def list_pictures(pictures: OneOrMany, kind: Kind) -> tuple[list[str], list[Failure]]:
+    """Files as given, and the pictures below folders, one or many; of sketches also the SVG and ndjson files there.
 
     Raises:
         ImageError: there is none.
     """
     paths: list[str] = []
     failures: list[Failure] = []
-    for picture in pictures:
-        if Path(picture).is_dir():
+    given = [os.fspath(picture) for picture in each_path(pictures)]
+    for picture in given:
+        if os.path.isdir(picture):  # noqa: PTH112, which may raise
             found = scan([picture])
             below = [file.path for file in found.files]
             paths += sorted([*below, *drawings(picture)]) if kind == "sketch" else below
@@ -144,7 +146,7 @@ def list_pictures(pictures: Sequence[str], kind: Kind) -> tuple[list[str], list[
             paths.append(picture)
     if not paths and not failures:
         hint = "" if kind == "sketch" else " (SVG and ndjson count as sketches)"
-        raise ImageError(f"there are no {kind} files in {', '.join(pictures)}{hint}; name pictures or a folder of them")
+        raise ImageError(f"there are no {kind} files in {', '.join(given)}{hint}; name pictures or a folder of them")
     return list(dict.fromkeys(paths)), failures
 
 
@@ -195,7 +197,8 @@ def write(rows: Mapping[str, Rows], paths: Sequence[str], fingerprint: str, out:
             writer(rows, paths, fingerprint, partial)
             partial.replace(out)
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
 
 
 def write_safetensors(rows: Mapping[str, Rows], paths: Sequence[str], fingerprint: str, out: Path) -> None:

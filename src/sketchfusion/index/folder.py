@@ -14,8 +14,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from sketchfusion.errors import GalleryError
-from sketchfusion.index.record import REBUILD_NAME, RECORD_NAME, GalleryRecord
-from sketchfusion.index.scan import absolute, check_roots, is_gone, is_reached, is_under
+from sketchfusion.index.record import REBUILD_NAME, RECORD_NAME, GalleryRecord, has_record
+from sketchfusion.index.scan import OneOrMany, Scan, absolute, check_roots, each_path, is_gone, is_reached, is_under
 from sketchfusion.index.store import FileState, Store, path_id
 
 LOCK_NAME = ".lock"
@@ -89,7 +89,7 @@ def check_place(folder: Path) -> None:
     if others:
         raise GalleryError(f"{folder} is not a gallery and not empty (it holds {sorted(others)[0]!r}); "
                            "choose a new or an empty folder")
-    if not (folder / RECORD_NAME).exists() and not is_unfinished(folder):
+    if not has_record(folder) and not is_unfinished(folder):
         raise GalleryError(f"{folder} holds the photos of a gallery whose {RECORD_NAME} is gone; put that back, or "
                            "choose another folder (to give these rows up, delete the folder yourself)")
 
@@ -148,17 +148,25 @@ def merge_roots(known: Sequence[str], new: Sequence[str]) -> tuple[str, ...]:
                  if not any(folder != other and is_reached(folder, other) for other in folders))
 
 
+def merge_mounts(known: Sequence[str], found: Scan) -> tuple[str, ...]:
+    """Mount points that are known, and those that photos were found in, sorted."""
+    fresh = (mount for mount in found.mounts if any(is_under(file.path, mount) for file in found.files))
+    return tuple(sorted({*known, *fresh}))
+
+
 def known_roots(record: GalleryRecord, states: dict[str, FileState], *, allow_empty: bool) -> list[str]:
     """All that was indexed before: folders, and files that were named one by one.
 
-    Such files are left out where they are not there, unless with ``allow_empty`` they are certainly gone.
+    Such files are left out where they are not there, unless with ``allow_empty`` they are certainly gone, or nothing
+    else is left.
     """
-    files = sorted(path for path, state in states.items() if state.root == path
-                   and (os.path.exists(path) or (allow_empty and is_gone(path))))  # noqa: PTH110, which may raise
-    return [*record.roots, *files]
+    named = sorted(path for path, state in states.items() if state.root == path)
+    files = [path for path in named
+             if os.path.exists(path) or (allow_empty and is_gone(path))]  # noqa: PTH110, which may raise
+    return [*record.roots, *files] or named
 
 
-def split_roots(photos: Sequence[str | os.PathLike[str]], record: GalleryRecord, states: dict[str, FileState], *,
+def split_roots(photos: OneOrMany, record: GalleryRecord, states: dict[str, FileState], *,
                 allow_empty: bool) -> tuple[list[str], list[str]]:
     """What of the photos asked for can be scanned, and what was indexed before, is missing and counts as emptied.
 
@@ -166,7 +174,7 @@ def split_roots(photos: Sequence[str | os.PathLike[str]], record: GalleryRecord,
         GalleryError: nothing is asked for, something is missing that was never indexed or, without ``allow_empty``,
             anything is missing.
     """
-    roots = list(dict.fromkeys(map(absolute, photos)))
+    roots = list(dict.fromkeys(map(absolute, each_path(photos))))
     missing = [root for root in roots if is_gone(root) and (
         root in record.roots or root in states or any(is_under(path, root) for path in states))]
     if missing and not allow_empty:

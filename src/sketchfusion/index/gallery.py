@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from sketchfusion.index.folder import (
     check_place,
     count_folders,
     known_roots,
+    merge_mounts,
     merge_roots,
     next_store,
     record_stamp,
@@ -32,17 +33,17 @@ from sketchfusion.index.pipeline import hash_file
 from sketchfusion.index.record import (
     DENSE_RANK,
     REBUILD_NAME,
-    RECORD_NAME,
     GalleryRecord,
     check_dense_rank,
+    has_record,
     new_record,
     read_record,
     write_record,
 )
-from sketchfusion.index.scan import Scan, absolute, is_gone, is_under, scan
+from sketchfusion.index.scan import OneOrMany, Scan, absolute, each_path, is_gone, is_under, scan
 from sketchfusion.index.search import SearchOptions, SearchResult, find
 from sketchfusion.index.store import FileState, Photo, Store
-from sketchfusion.index.update import OnProgress, Summary, Update, UpdateOptions, vanished
+from sketchfusion.index.update import Leaving, OnProgress, Summary, Update, UpdateOptions, vanished
 from sketchfusion.sketches import Source, on_paper, read_sketch
 
 
@@ -98,7 +99,7 @@ class Gallery:
         path = Path(absolute(folder))
         check_place(path)
         with writing(path):
-            if (path / RECORD_NAME).exists():
+            if has_record(path):
                 raise GalleryError(f"there is a gallery in {path} already; open it, or choose another folder")
             remove_stores(path, wanted=())
             gallery = Gallery(path, new_record(describer, FIRST_STORE, dense_rank), ann_threshold=ann_threshold)
@@ -121,13 +122,13 @@ class Gallery:
         if not outdated:
             self.record.check_format(self.folder)
 
-    def update(self, photos: Sequence[str | os.PathLike[str]], describer: Describer, *,
+    def update(self, photos: OneOrMany, describer: Describer, *,
                options: UpdateOptions | None = None, rebuild: bool = False,
                dense_rank: int | None = None, on_progress: OnProgress = lambda done, total: None) -> Summary:
         """Index files and folders; whatever is unchanged since the last time is left alone.
 
         Args:
-            photos: files or folders; none for all that were indexed before.
+            photos: files or folders, one or many; an empty list for all that were indexed before.
             describer: the extractor that made the gallery or, with ``rebuild``, any.
             options: pace and safety.
             rebuild: describe everything anew, beside the present rows, which stay in use until all is done. What was
@@ -140,7 +141,7 @@ class Gallery:
             GalleryError: another process is writing, another extractor made the gallery, or a folder is missing or
                 has lost all its photos. Nothing was changed then.
         """
-        options = options or UpdateOptions()
+        options, photos = options or UpdateOptions(), each_path(photos)
         with writing(self.folder):
             self.refresh(outdated=rebuild)
             dense_rank = self.chosen_rank(dense_rank, rebuild=rebuild)
@@ -150,13 +151,12 @@ class Gallery:
             states = self.store.states()
             found = self.scan(photos or known_roots(self.record, states, allow_empty=options.allow_empty), states,
                               options)
-            gone = vanished(found, states, allow_empty=options.allow_empty)
-            self.remember_roots(found.roots)
+            leaving = vanished(found, states, self.record.mounts, allow_empty=options.allow_empty)
+            self.remember(found)
             self.remove_stores()
-            summary = Update(self.store, describer, options, dense_rank, on_progress).run(found, gone)
-            self.remember_roots([], forget=found.missing)  # last: until their rows left, they must stay known
-            summary.notes += [f"{root} is missing; its photos stay in the gallery. If they are meant to go, index it "
-                              "again with --allow-empty" for root in self.record.roots if is_gone(root)]
+            summary = Update(self.store, describer, options, dense_rank, on_progress).run(found, leaving)
+            self.forget(found.missing)  # last: until their rows left, they must stay known
+            summary.notes += self.notes_on_missing(states.keys() - leaving.paths, states)
             if (self.folder / REBUILD_NAME).exists():
                 summary.notes.append("a rebuild was begun and not finished; `sketchfusion index --rebuild` finishes it")
             return summary
@@ -180,9 +180,9 @@ class Gallery:
         found.missing = missing
         return found
 
-    def check_photos(self, photos: Sequence[str | os.PathLike[str]], *, allow_empty: bool = False) -> None:
+    def check_photos(self, photos: OneOrMany, *, allow_empty: bool = False) -> None:
         """Raise GalleryError where ``update`` would because one of these, or of all that is known, is missing."""
-        states, _ = self.rebuildable()
+        photos, (states, _) = each_path(photos), self.rebuildable()
         split_roots(photos or known_roots(self.record, states, allow_empty=allow_empty), self.record, states,
                     allow_empty=allow_empty)
 
@@ -192,16 +192,18 @@ class Gallery:
         states, notes = self.rebuildable()
         known = known_roots(self.record, states, allow_empty=options.allow_empty)
         found = self.scan([*photos, *known], states, options)
+        notes += vanished(found, states, self.record.mounts, allow_empty=options.allow_empty).notes
         lost = [folder for folder in found.unlisted if any(is_under(path, folder) for path in states)]
         if lost and not options.allow_empty:
-            raise GalleryError(f"{lost[0]} has photos in the gallery but cannot be listed now; nothing was changed. "
-                               "Make it readable, or leave its photos out with --allow-empty")
-        vanished(found, states, allow_empty=options.allow_empty)
+            raise GalleryError(f"{lost[0]} has photos in the gallery but they cannot be seen now; nothing was changed. "
+                               "Make it readable, mount its disk, or leave its photos out with --allow-empty")
         record = self.rebuild_record(describer, dense_rank)
         store = self.open_store(record, create=True)
-        gone = vanished(found, store.states(), allow_empty=True)
-        summary = Update(store, describer, options, dense_rank, on_progress).run(found, gone)
-        write_record(record.model_copy(update={"roots": merge_roots((), found.roots)}), self.folder)
+        leaving = vanished(found, store.states(), allow_empty=True)
+        update = Update(store, describer, options, dense_rank, on_progress)
+        summary = update.run(found, Leaving(leaving.paths, {}))  # those of the present rows have been noted
+        write_record(record.model_copy(update={"roots": merge_roots((), found.roots),
+                                               "mounts": merge_mounts((), found)}), self.folder)
         (self.folder / REBUILD_NAME).unlink(missing_ok=True)
         self.refresh()
         self.remove_stores()
@@ -227,14 +229,32 @@ class Gallery:
         self.remove_stores()
         return record
 
-    def remember_roots(self, roots: Sequence[str], *, forget: Sequence[str] = ()) -> None:
-        """Add the folders of this run to the record; drop those to ``forget`` and all below them."""
-        known = [root for root in self.record.roots if not any(is_under(root, lost) for lost in forget)]
-        roots = merge_roots(known, roots)
-        if roots != self.record.roots:
-            self.record = self.record.model_copy(update={"roots": roots})
-            write_record(self.record, self.folder)
-            self.stamp = record_stamp(self.folder)
+    def notes_on_missing(self, left: Iterable[str], states: dict[str, FileState]) -> list[str]:
+        """What to say of folders that were indexed, and of files that were named one by one, and are not there."""
+        notes = [f"{root} is missing; its photos stay in the gallery. If they are meant to go, index it again with "
+                 "--allow-empty" for root in self.record.roots if is_gone(root)]
+        files = sorted(path for path in left if states[path].root == path and is_gone(path))
+        if files:
+            notes.append(f"photos that were named one by one are missing, {len(files):,} of them, such as {files[0]}; "
+                         "they stay in the gallery. If they are meant to go, index again with --allow-empty")
+        return notes
+
+    def remember(self, found: Scan) -> None:
+        """Add the folders of this run to the record."""
+        self.amend(merge_roots(self.record.roots, found.roots), merge_mounts(self.record.mounts, found))
+
+    def forget(self, lost: Sequence[str]) -> None:
+        """Drop these folders and all below them from the record."""
+        roots, mounts = (tuple(folder for folder in folders if not any(is_under(folder, top) for top in lost))
+                         for folders in (self.record.roots, self.record.mounts))
+        self.amend(roots, mounts)
+
+    def amend(self, roots: tuple[str, ...], mounts: tuple[str, ...]) -> None:
+        """Record these folders, if they are others than before."""
+        if (roots, mounts) != (self.record.roots, self.record.mounts):
+            record = self.record.model_copy(update={"roots": roots, "mounts": mounts})
+            write_record(record, self.folder)
+            self.record, self.stamp = record, record_stamp(self.folder)
 
     def remove_stores(self) -> None:
         """Delete what rebuilds left behind."""
@@ -310,12 +330,13 @@ class Gallery:
 
     def thumbnail(self, path: str | os.PathLike[str]) -> bytes:
         """JPEG of at most 160 x 160 pixels. Raises GalleryError: the photo is not in the gallery."""
-        return self.thumbnails([absolute(path)])[absolute(path)]
+        return self.thumbnails(path)[absolute(path)]
 
-    def thumbnails(self, paths: Sequence[str]) -> dict[str, bytes]:
-        """JPEG by absolute path. Raises GalleryError: a photo is not in the gallery."""
-        found = self.store.thumbnails(paths)
-        for path in paths:
+    def thumbnails(self, paths: OneOrMany) -> dict[str, bytes]:
+        """JPEG by absolute path, of one photo or many. Raises GalleryError: a photo is not in the gallery."""
+        wanted = [absolute(path) for path in each_path(paths)]
+        found = self.store.thumbnails(wanted)
+        for path in wanted:
             if path not in found:
                 raise GalleryError(f"{path} is not in the gallery {self.folder}; index it first")
         return found

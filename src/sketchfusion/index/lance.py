@@ -21,8 +21,8 @@ from sketchfusion.index.store import FileState, Filter, Hit, Photo, StoreInfo, a
 
 TABLE = "photos"
 ANN_THRESHOLD = 20_000  # rows; below, looking at all of them takes a few milliseconds
-REFINE = 3  # candidates per wanted row that are scored again exactly
-MAX_CANDIDATES = 2_000  # more than this many are found faster by looking at all rows
+HEAD = 256  # rows that are taken from the approximate index, however many are wanted
+REFINE = 2  # candidates per row of the head that are scored again exactly
 KEEP_VERSIONS = timedelta(minutes=10)  # longer than any reader holds on to one
 VALUES_PER_QUERY = 500
 HIT_COLUMNS = tuple(field.name for field in fields(Hit) if field.name != "score")
@@ -110,12 +110,23 @@ class LanceStore:
     def search(self, descriptor: Descriptors, k: int, condition: Filter) -> list[Hit]:
         with self.explained("search"):
             where = to_sql(condition)
-            if self.has_index() and self.table.count_rows() >= self.ann_threshold and k * REFINE <= MAX_CANDIDATES:
-                hits = self.query(descriptor, k, where, exact=False)
-                # A strict filter can starve an approximate index; then only looking at all rows tells.
-                if len(hits) == k or where is None:
-                    return hits
-            return self.query(descriptor, k, where, exact=True)
+            head = self.head(descriptor, where)
+            if len(head) >= k:
+                return head[:k]
+            known = {hit.path for hit in head}
+            rest = [hit for hit in self.query(descriptor, k, where, exact=True) if hit.path not in known]
+            return [*head, *rest[:k - len(head)]]
+
+    def head(self, descriptor: Descriptors, where: str | None) -> list[Hit]:
+        """The first hits, through the approximate index, the same whatever ``k`` is; none where it is of no use."""
+        if not self.has_index() or self.table.count_rows() < self.ann_threshold:
+            return []
+        hits = self.query(descriptor, HEAD, where, exact=False)
+        # A strict filter can starve an approximate index; then only looking at all rows tells.
+        if len(hits) < HEAD:
+            return []
+        # Of rows that share the last score any may have come; looking at all rows puts them in order.
+        return [hit for hit in hits if hit.score > hits[-1].score]
 
     def query(self, descriptor: Descriptors, k: int, where: str | None, *, exact: bool) -> list[Hit]:
         """One search, over all rows or through the approximate index."""
@@ -123,7 +134,7 @@ class LanceStore:
         if exact:
             query = query.bypass_vector_index()
         else:
-            query = query.nprobes(20).ef(max(200, 2 * k * REFINE)).refine_factor(REFINE)
+            query = query.nprobes(20).ef(2 * k * REFINE).refine_factor(REFINE)
         if where is not None:
             query = query.where(where, prefilter=True)
         rows = query.select([*HIT_COLUMNS, "_distance"]).limit(k).to_arrow().to_pylist()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -31,6 +32,7 @@ class GalleryRecord(BaseModel):
         dense_rank: of the dense maps (``fusion.compact_map``) of the photos; 0: there are none.
         store: name of the folder, inside the gallery, that holds the rows.
         roots: folders that were indexed, absolute.
+        mounts: folders below them that photos were found in and another file system was mounted on, absolute.
         created: ISO 8601, local time.
     """
 
@@ -44,6 +46,7 @@ class GalleryRecord(BaseModel):
     dense_rank: Annotated[int, Field(ge=0, le=MAX_RANK)] = 0
     store: Annotated[str, Field(pattern=r"^store-\d+$")]
     roots: tuple[str, ...] = ()
+    mounts: tuple[str, ...] = ()
     created: str
 
     @property
@@ -93,6 +96,17 @@ def new_record(describer: Describer, store: str, dense_rank: int) -> GalleryReco
                          dense_rank=dense_rank, store=store, created=datetime.now().isoformat(timespec="seconds"))
 
 
+def has_record(folder: Path) -> bool:
+    """Whether there is a gallery in a folder. Raises GalleryError: that cannot be told."""
+    try:
+        (folder / RECORD_NAME).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise GalleryError(f"cannot use {folder} for a gallery: {error.strerror}; choose another folder") from None
+    return True
+
+
 def read_record(folder: Path, name: str = RECORD_NAME, *, outdated: bool = False) -> GalleryRecord:
     """The record of the gallery in a folder.
 
@@ -124,10 +138,21 @@ def read_record(folder: Path, name: str = RECORD_NAME, *, outdated: bool = False
 
 
 def write_record(record: GalleryRecord, folder: Path, name: str = RECORD_NAME) -> None:
-    """Write the record so that a reader, or a kill at any moment, meets the old or the new one, never a part."""
+    """Write the record so that a reader, or a kill at any moment, meets the old or the new one, never a part.
+
+    Raises:
+        GalleryError: the disk is full, or the folder cannot be written.
+    """
     partial = folder / f"{name}.partial"
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(record.model_dump_json(indent=2) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(folder / name)
+    unused = set() if record.mounts else {"mounts"}  # earlier versions do not know it
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(record.model_dump_json(indent=2, exclude=unused) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(folder / name)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
+        raise GalleryError(f"cannot write {folder / name}: {error.strerror or error}; what was done is kept. Make "
+                           "room on the disk, or the folder writable, and do the same again to go on") from None

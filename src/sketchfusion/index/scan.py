@@ -6,6 +6,7 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,9 @@ SYSTEM_FOLDERS = frozenset(("@eadir", "#recycle", "#snapshot", "$recycle.bin", "
                             "__macosx", "node_modules", "lost+found", "__pycache__"))
 
 OUTSIDE = "it is, or lies behind, a link that leads out of the folders that may be indexed"
+AWAY = "If its disk is not mounted, mount it and index again; if they are meant to go, add --allow-empty"
+
+OneOrMany = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,9 @@ class Scan:
         failures: what could not be listed or looked at.
         unlisted: folders whose content is not known, so that nothing under them counts as gone.
         missing: what was indexed before, is not there, and counts as emptied.
+        links: links to folders, and links to what is not there.
+        mounts: folders below the roots that another file system is mounted on.
+        entered: ``identity`` of every folder that was entered -> the path by which it was.
         not_pictures: suffix -> number of files that have another suffix than a picture's.
         within: folders, all links followed, in which everything must really lie; None: anywhere.
     """
@@ -62,6 +69,9 @@ class Scan:
     failures: list[Failure] = field(default_factory=list)
     unlisted: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+    mounts: list[str] = field(default_factory=list)
+    entered: dict[tuple[int, int], str] = field(default_factory=dict)
     not_pictures: Counter[str] = field(default_factory=Counter)
     within: tuple[str, ...] | None = None
 
@@ -70,10 +80,29 @@ class Scan:
         self.failures.append(Failure(printable(path), OUTSIDE))
         self.unlisted.append(path)
 
+    def keep(self, paths: Iterable[str]) -> None:
+        """List what looks like disks that are away; what the gallery has of them stays as it is."""
+        reason = f"it had photos and now has none; they stay in the gallery. {AWAY}"
+        kept = {printable(path): Failure(printable(path), reason) for path in sorted(paths)}
+        self.failures = [*(failure for failure in self.failures if failure.path not in kept), *kept.values()]
+        self.unlisted += paths
+
+    def entered_as(self, path: str) -> str:
+        """The path of a file by way of the folder that was entered: another one where links lead to it twice."""
+        folder, name = os.path.split(path)
+        with suppress(OSError):
+            folder = self.entered.get(identity(folder), folder)
+        return os.path.join(folder, name)  # noqa: PTH118
+
 
 def absolute(path: str | os.PathLike[str]) -> str:
     """Absolute path with ``~`` expanded; symbolic links stay."""
     return os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111, pathlib keeps ".." and raises on "~x"
+
+
+def each_path(paths: OneOrMany) -> list[str | os.PathLike[str]]:
+    """The paths, whether one or many were given."""
+    return [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
 
 
 def is_under(path: str, folder: str) -> bool:
@@ -129,13 +158,13 @@ def is_gone(path: str) -> bool:
     return False
 
 
-def check_roots(roots: Iterable[str | os.PathLike[str]]) -> list[str]:
+def check_roots(roots: OneOrMany) -> list[str]:
     """The roots as absolute paths, each once, in order.
 
     Raises:
         GalleryError: none given, or one does not exist, cannot be looked at or is not UTF-8.
     """
-    checked = list(dict.fromkeys(absolute(root) for root in roots))
+    checked = list(dict.fromkeys(map(absolute, each_path(roots))))
     if not checked:
         raise GalleryError("no photos were given; name at least one folder or picture file")
     for root in checked:
@@ -152,7 +181,7 @@ def check_roots(roots: Iterable[str | os.PathLike[str]]) -> list[str]:
     return checked
 
 
-def scan(roots: Sequence[str | os.PathLike[str]], *, leave_out: Sequence[str] = (),
+def scan(roots: OneOrMany, *, leave_out: Sequence[str] = (),
          within: tuple[str, ...] | None = None) -> Scan:
     """All files under the roots that are named like pictures.
 
@@ -160,7 +189,7 @@ def scan(roots: Sequence[str | os.PathLike[str]], *, leave_out: Sequence[str] = 
     symbolic links are entered, each real folder once, after all folders that are reached without a link.
 
     Args:
-        roots: files or folders.
+        roots: files or folders; one or many.
         leave_out: folders that are not entered by whatever path, such as the gallery's own.
         within: folders, all links followed; links that lead elsewhere are not followed, and listed. None: anywhere.
     Raises:
@@ -168,18 +197,18 @@ def scan(roots: Sequence[str | os.PathLike[str]], *, leave_out: Sequence[str] = 
     """
     found = Scan(check_roots(roots), within=within)
     paths: set[str] = set()
-    visited = {identity(folder) for folder in leave_out if Path(folder).is_dir()}
+    found.entered = {identity(folder): folder for folder in leave_out if Path(folder).is_dir()}
     links: list[tuple[str, str]] = []
     for root in found.roots:
         if not lies_within(root, within):
             found.leave_out(root)
         elif Path(root).is_dir():
-            collect(walk(root, found, visited, links), root, found, paths)
+            collect(walk(root, found, links), root, found, paths)
         else:
             collect([root], root, found, paths)
     while links:
         root, link = links.pop(0)
-        collect(walk(link, found, visited, links, root=root), root, found, paths)
+        collect(walk(link, found, links, root=root), root, found, paths)
     return found
 
 
@@ -189,17 +218,16 @@ def identity(folder: str) -> tuple[int, int]:
     return state.st_dev, state.st_ino
 
 
-def walk(top: str, found: Scan, visited: set[tuple[int, int]], links: list[tuple[str, str]], *,
-         root: str | None = None) -> Iterator[str]:
+def walk(top: str, found: Scan, links: list[tuple[str, str]], *, root: str | None = None) -> Iterator[str]:
     """Files below a folder, sorted by name, depth first. Links to folders are put on ``links`` for later."""
     stack = [top]
     while stack:
         folder = stack.pop()
         try:
             real = identity(folder)
-            if real in visited:
+            if real in found.entered:
                 continue
-            visited.add(real)
+            found.entered[real] = folder
             with os.scandir(folder) as entries:
                 names = sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
@@ -221,12 +249,17 @@ def walk(top: str, found: Scan, visited: set[tuple[int, int]], links: list[tuple
             if is_link and taken and not lies_within(entry.path, found.within):
                 found.leave_out(entry.path)
             elif not is_folder:
+                if is_link and is_gone(entry.path):
+                    found.links.append(entry.path)
                 yield entry.path
             elif taken:
                 if is_link:
+                    found.links.append(entry.path)
                     links.append((root or top, entry.path))
                 else:
                     below.append(entry.path)
+                    if os.path.ismount(entry.path):
+                        found.mounts.append(entry.path)
         stack.extend(reversed(below))
 
 

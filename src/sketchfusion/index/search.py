@@ -21,7 +21,8 @@ class SearchOptions:
         top: at most so many photos, those of the highest scores.
         offset: leave out so many photos of the highest scores, which earlier pages had. Pages with the same other
             options and offsets 0, ``top``, 2 ``top`` ... give each photo once: together the photos that one search
-            with a greater ``top`` gives.
+            with a greater ``top`` gives, as long as the gallery stays as it is. A photo that an approximate search
+            overlooks comes on a later page than its score would have it.
         min_score: leave out photos below; cosine in [-1, 1].
         folder: only photos in this folder or below it.
         after, before: only photos of these days and those between; both days count.
@@ -80,8 +81,7 @@ def find(store: Store, descriptor: Descriptors, options: SearchOptions, *, not_h
     hits = ranked[options.offset:options.offset + options.top]
     if options.min_score is not None:
         hits = [hit for hit in hits if hit.score >= options.min_score]
-    if options.sort == "date":
-        hits.sort(key=lambda hit: hit.date, reverse=True)
+    hits.sort(key=lambda hit: hit.date if options.sort == "date" else hit.score, reverse=True)
     return SearchResult(tuple(hits), ranked[0].score if ranked else None, store.count(condition))
 
 

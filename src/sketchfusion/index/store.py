@@ -133,7 +133,10 @@ class Store(Protocol):
         """Remove the rows of these paths; unknown ones are ignored."""
 
     def search(self, descriptor: Descriptors, k: int, condition: Filter) -> list[Hit]:
-        """The ``k`` photos of highest score, best first."""
+        """The ``k`` photos of highest score, best first; a smaller ``k`` gives the first of those of a greater one.
+
+        Where the search is approximate, a photo that it overlooks comes later than its score would have it.
+        """
 
     def get(self, paths: Sequence[str]) -> dict[str, Photo]:
         """Whole rows by path; unknown paths are missing from the answer."""

@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 from sketchfusion.canvas import Canvas
 from sketchfusion.errors import ConfigError, GalleryError
 from sketchfusion.index.describer import Describer, describe_photos
+from sketchfusion.index.folder import upwards
 from sketchfusion.index.pipeline import PhotoReader, Reading, Unreadable, reading
-from sketchfusion.index.scan import Failure, FoundFile, Scan, is_gone, is_under, printable
+from sketchfusion.index.scan import AWAY, Failure, FoundFile, Scan, is_gone, is_under, printable
 from sketchfusion.index.store import FileState, Photo, Store
 
 TWINS_PER_PHOTO = 4  # photos of the same content wait together; no more on average, so that progress shows
@@ -83,26 +86,82 @@ class Summary:
     notes: list[str] = field(default_factory=list)
 
 
-def vanished(found: Scan, states: dict[str, FileState], *, allow_empty: bool) -> list[str]:
-    """Paths of rows under the scanned folders whose files are gone.
+@dataclass(frozen=True)
+class Leaving:
+    """Rows that leave the gallery.
 
+    Attributes:
+        gone: paths whose files are not there any more.
+        twice: path -> another path of the same file, by which it is in the gallery from now on.
+    """
+
+    gone: list[str]
+    twice: dict[str, str]
+
+    @property
+    def paths(self) -> list[str]:
+        """All of them."""
+        return [*self.gone, *self.twice]
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know of them."""
+        if not self.twice:
+            return []
+        path, other = min(self.twice.items())
+        return [f"photos that are reached by two paths, {len(self.twice):,} of them, are in the gallery by one now; "
+                f"{path}, for one, as {other}"]
+
+
+def vanished(found: Scan, states: dict[str, FileState], mounts: Sequence[str] = (), *, allow_empty: bool) -> Leaving:
+    """Rows under the scanned folders whose files are gone, or were found by another path.
+
+    Without ``allow_empty`` what has lost all its photos looks like a disk that is not mounted. Where that is a link or
+    mount point below a scanned folder, its rows are left alone, and it is listed among the failures of the scan.
+
+    Args:
+        mounts: folders that were mount points before, whether they still are or not.
     Raises:
-        GalleryError: a folder that had photos has none left, which looks like a disk that is not mounted.
+        GalleryError: a folder that was asked for had photos and has none left.
     """
     present = {file.path for file in found.files}
     folders = [root for root in found.roots if Path(root).is_dir()]
     lost_files, lost_folders = set(found.missing), [root for root in found.missing if root not in states]
-    gone = [path for path in states if path not in present
-            and (path in lost_files or any(is_under(path, folder) for folder in [*folders, *lost_folders]))
+    absent = [path for path in states if path not in present
+              and (path in lost_files or any(is_under(path, folder) for folder in [*folders, *lost_folders]))]
+    entered = {path: found.entered_as(path) for path in absent}
+    twice = {path: other for path, other in entered.items() if other in present}
+    gone = [path for path in absent if path not in twice
             and not any(is_under(path, folder) for folder in found.unlisted) and is_gone(path)]
+    if gone and not allow_empty:
+        places = {*folders, *found.links, *found.mounts, *mounts}
+        empty = emptied(places, states.keys() - twice.keys(), gone, present)
+        check_folders(folders, empty)
+        kept = {place for place in empty if not any(above in empty for above in upwards(place)[1:])}
+        found.keep(kept)
+        gone = [path for path, holders in held(gone, kept).items() if not holders]
+    return Leaving(gone, twice)
+
+
+def emptied(places: Collection[str], rows: Collection[str], gone: Collection[str],
+            present: Collection[str]) -> dict[str, int]:
+    """The places that had photos, all of which are gone, and how many they had."""
+    had, lost, left = (Counter(chain.from_iterable(held(paths, places).values())) for paths in (rows, gone, present))
+    return {place: count for place, count in had.items() if lost[place] == count and not left[place]}
+
+
+def held(paths: Collection[str], places: Collection[str]) -> dict[str, list[str]]:
+    """For each path the places that it is or lies in."""
+    folders = {path: os.path.dirname(path) for path in paths}  # noqa: PTH120
+    above = {folder: [place for place in upwards(folder) if place in places] for folder in set(folders.values())}
+    return {path: above[folder] + [path] * (path in places) for path, folder in folders.items()}
+
+
+def check_folders(folders: Sequence[str], empty: Mapping[str, int]) -> None:
+    """Raise GalleryError where a folder that was asked for has lost all its photos."""
     for folder in folders:
-        before = sum(is_under(path, folder) for path in states)
-        left = any(is_under(path, folder) for path in present)
-        lost = sum(is_under(path, folder) for path in gone)
-        if lost and not left and lost == before and not allow_empty:
-            raise GalleryError(f"{folder} had {before} photos and now has none; nothing was changed. If its disk is "
-                               "not mounted, mount it and index again; if they are meant to go, add --allow-empty")
-    return gone
+        if folder in empty:
+            raise GalleryError(f"{folder} had {empty[folder]} photos and now has none; nothing was changed. {AWAY}")
 
 
 class Update:
@@ -125,10 +184,11 @@ class Update:
         self.total = self.taken = self.commits = 0
         self.committed_at = time.monotonic()
 
-    def run(self, found: Scan, gone: Sequence[str]) -> Summary:
-        """Describe what is new, then remove the rows that are ``gone``. What was done stays done if this is cut off."""
+    def run(self, found: Scan, leaving: Leaving) -> Summary:
+        """Describe what is new, then remove the rows that leave. What was done stays done if this is cut off."""
         started = time.monotonic()
         self.summary.failures += found.failures
+        self.summary.notes += leaving.notes
         self.summary.not_pictures = dict(sorted(found.not_pictures.items(), key=lambda item: (-item[1], item[0])))
         if found.roots and not found.files:
             self.summary.notes.append("no file with the suffix of a picture was found")
@@ -150,7 +210,7 @@ class Update:
                     with suppress(GalleryError):
                         self.commit()
                     raise
-        removed = [*gone, *self.damaged]
+        removed = [*leaving.paths, *self.damaged]
         self.store.delete(removed)
         self.summary.removed = len(removed)
         self.store.optimize()

@@ -101,6 +101,7 @@ def test_json(album: Path, tmp_path: Path, tiny_model: SketchFusion) -> None:
     ("album", "album.npz", 2, "it is a folder"),
     ("album/broken.jpg", "out.npz", 3, "none of the 1 pictures could be read; nothing was written"),
     ("nothing.jpg", "out.npz", 3, "there is no file"),
+    ("x" * 300, "out.npz", 3, "File name too long"),
     ("empty", "out.npz", 3, "there are no photo files in"),
 ])
 def test_what_goes_wrong(album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: str, out: str,

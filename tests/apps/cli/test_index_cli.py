@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -110,6 +112,33 @@ def test_a_folder_of_other_files_is_no_place_for_a_gallery(run: Run, album: Path
     assert ran.json["error"]["type"] == "GalleryError"
     assert "not empty" in ran.json["error"]["message"]
     assert loaded.calls == []
+
+
+def test_a_path_that_is_too_long(run: Run, album: Path, loaded: Any, tmp_path: Path) -> None:
+    for arguments in ([album, "--gallery", tmp_path / ("x" * 300)], [album / ("x" * 300), "--gallery", tmp_path / "g"]):
+        ran = run("index", *arguments)
+        assert (ran.exit_code, "File name too long" in ran.err, loaded.calls) == (5, True, [])
+
+
+def test_a_full_disk(run: Run, album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fill)
+    ran = run("index", album, "--gallery", tmp_path / "g")
+    assert (ran.exit_code, "No space left on device" in ran.err, "unforeseen" in ran.err) == (5, True, False)
+    monkeypatch.undo()
+
+
+def test_the_only_photo_was_renamed(run: Run, album: Path, tmp_path: Path, loaded: Any) -> None:
+    run("index", album / "0.png", "--gallery", tmp_path / "g", "--preset", "fake-0")
+    (album / "0.png").rename(album / "9.png")
+    loaded.calls.clear()
+    ran = run("index", "--gallery", tmp_path / "g")
+    assert (ran.exit_code, loaded.calls) == (5, [])
+    assert str(album / "0.png") in ran.err
+    assert "--allow-empty" in ran.err
+    assert run("index", "--gallery", tmp_path / "g", "--allow-empty", "--json").json["removed"] == 1
 
 
 def test_a_second_writer(run: Run, album: Path, indexed: Path, loaded: Any) -> None:

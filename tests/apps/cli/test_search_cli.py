@@ -87,6 +87,15 @@ def test_the_contact_sheet(run: Run, indexed: Path, sketch_file: Path, album: Pa
     assert run("search", sketch_file, "--gallery", indexed, "--sheet", tmp_path / "s.pdf").exit_code == 2
 
 
+@pytest.mark.parametrize("verb", ["search", "similar"])
+def test_no_result_is_printed_where_the_sheet_cannot_be_written(run: Run, indexed: Path, sketch_file: Path,
+                                                                tmp_path: Path, verb: str) -> None:
+    (tmp_path / "folder.png").mkdir()
+    for name, exit_code in (("folder.png", 2), (f"{'x' * 300}.png", 3)):
+        ran = run(verb, sketch_file, "--gallery", indexed, "--sheet", tmp_path / name, "--json")
+        assert (ran.exit_code, ran.json["error"]["exit_code"]) == (exit_code, exit_code)
+
+
 def test_errors_before_the_model_is_loaded(run: Run, indexed: Path, tmp_path: Path, loaded: Any) -> None:
     loaded.calls.clear()
     Image.new("L", (20, 20), 255).save(tmp_path / "blank.png")

@@ -63,9 +63,9 @@ def classify(
     model = common.open_model(preset or DEFAULT_PRESET, settings or (), device, dtype)
     with common.progress_bar("Recognising") as advance:
         found = classify(model, batch.read(read, advance), top=top, labels=names, batch_size=batch_size)
-    report(batch, found, as_json=as_json)
     if picture is not None:
         draw_bars(picture, images, batch.kept, found)
+    report(batch, found, as_json=as_json)
 
 
 def split_labels(labels: str | None) -> list[str] | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import os
 import sys
 import warnings
@@ -76,6 +77,22 @@ def handle_errors(command: Callable[P, R]) -> Callable[P, R]:
             raise fail(message, type(error).__name__, 1, as_json=as_json) from None
 
     return wrapped
+
+
+def number(low: float, high: float = math.inf) -> Callable[[str], float]:
+    """What reads an option that takes a number from ``low`` to ``high``; its error names what was given, also NaN."""
+    expected = f"a number from {low:g} to {high:g}" if high < math.inf else f"a number, {low:g} or more"
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            raise typer.BadParameter(f"expected {expected}, got {text}")
+        return value
+
+    return read
 
 
 def fail(message: str, kind: str, exit_code: int, *, as_json: bool) -> typer.Exit:

@@ -23,8 +23,8 @@ def make_composites(
     size: Annotated[int, typer.Option(min=32, max=512, help="Side of photos and sketches in pixels.")] = 128,
     seed: Annotated[int, typer.Option(help="Seed of all chance.")] = 0,
     abstraction: Annotated[list[float] | None, typer.Option(
-        min=0, max=1, help="Level of the sketches, 0 (tracing) to 1 (doodle); may be repeated, for one sketch of each "
-        "level per photo. Default: one of a random level.")] = None,
+        parser=common.number(0, 1), metavar="X", help="Level of the sketches, 0 (tracing) to 1 (doodle); may be "
+        "repeated, for one sketch of each level per photo. Default: one of a random level.")] = None,
     backgrounds: Annotated[Path | None, typer.Option(
         help="Photos to paste on, in folders by class or all in one; default: those of PHOTOS without a plain "
         "ground.")] = None,

@@ -73,7 +73,9 @@ def show_report(report: Report) -> None:
         typer.echo(f"  and {len(report.problems) - SHOWN:,} more; --json has all")
     if report.doubled_files:
         typer.echo(f"  doubled: {report.doubled_files:,} files have the content of another, such as")
-        typer.echo(common.one_line(f"    {' = '.join(report.doubled[0])}"))
+        group = report.doubled[0]
+        more = f" and {len(group) - SHOWN:,} more" if len(group) > SHOWN else ""
+        typer.echo(common.one_line(f"    {' = '.join(group[:SHOWN])}{more}"))
     for note in report.notes:
         typer.echo(common.one_line(f"  note: {note}"))
     if report.ok:

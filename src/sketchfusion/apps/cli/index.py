@@ -44,12 +44,12 @@ def index(
     """
     from sketchfusion.index.folder import check_place, writing
     from sketchfusion.index.gallery import Gallery
-    from sketchfusion.index.record import DENSE_RANK, RECORD_NAME, check_dense_rank
+    from sketchfusion.index.record import DENSE_RANK, check_dense_rank, has_record
     from sketchfusion.index.scan import absolute, check_roots
     from sketchfusion.index.update import UpdateOptions
 
     folder = Path(absolute(gallery))
-    exists = (folder / RECORD_NAME).exists()
+    exists = has_record(folder)
     # All that can be known to be wrong is said before the model is loaded, which may take a minute.
     if exists:
         present = Gallery.open(folder, outdated=rebuild)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 import typer
 
 from sketchfusion.apps.cli import (
     analyse,
     classify,
+    common,
     compare,
     composites,
     data,
@@ -27,7 +29,8 @@ from sketchfusion.apps.cli import (
     serve,
     train,
 )
-from sketchfusion.apps.cli.common import INTERRUPTED
+
+UsageError: Any = typer.BadParameter.__base__  # typer has its own, or click's, as its version is
 
 app = typer.Typer(
     name="sketchfusion", no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False,
@@ -73,9 +76,19 @@ def run() -> None:
     # wait for needs, and on busy cores a sketch takes seconds. It is read when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
+        if "--json" in sys.argv[1:]:
+            sys.exit(run_for_programs())
         app()
     except KeyboardInterrupt:  # outside of a verb, which deals with its own
-        sys.exit(INTERRUPTED)
+        sys.exit(common.INTERRUPTED)
+
+
+def run_for_programs() -> Any:
+    """The exit code of the command; wrong options become JSON too, as the errors of the verbs do."""
+    try:
+        return app(standalone_mode=False)
+    except UsageError as error:
+        return common.fail(error.format_message(), "UsageError", error.exit_code, as_json=True).exit_code
 
 
 if __name__ == "__main__":

@@ -61,9 +61,9 @@ def match(
         readable = batch.read(lambda path: check_photo(path, model.canvas_size), advance)
         found = match_points(model, image, readable, torch.tensor(given) if given else None, num_points=points,
                              reverse=reverse, batch_size=batch_size)
-    report(sketch, batch, found, reverse, as_json=as_json)
     if picture is not None:
         draw_lines(picture, image, name_of(sketch), matched_photos(batch.kept, found, reverse))
+    report(sketch, batch, found, reverse, as_json=as_json)
 
 
 def parse_point(text: str) -> tuple[float, float]:

@@ -24,7 +24,8 @@ def pack(
     data: Annotated[Path | None, typer.Option(help=f"Folder of the data sets; default: ${DATA_VARIABLE}.")] = None,
     size: Annotated[int, typer.Option(min=8, help="Longer side of the stored pictures, in pixels.")] = 128,
     quality: Annotated[int, typer.Option(min=1, max=100, help="WebP quality of the photos.")] = 72,
-    held_out: Annotated[float, typer.Option(min=0, max=0.9, help="Share of each class kept from training.")] = 0.1,
+    held_out: Annotated[float, typer.Option(
+        parser=common.number(0, 0.9), metavar="X", help="Share of each class kept from training.")] = 0.1,
     only: Annotated[list[str] | None, typer.Option(help="Only this data set; may be repeated.")] = None,
     extra: Annotated[list[str] | None, typer.Option(
         metavar="KIND=FOLDER", help="Pictures of your own, one folder per class: KIND is photo, sketch, emoji or "

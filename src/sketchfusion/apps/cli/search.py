@@ -27,7 +27,8 @@ class Order(StrEnum):
 
 GalleryFolder = Annotated[Path, typer.Option(help="Folder of the gallery.")]
 Top = Annotated[int, typer.Option(min=1, help="At most so many photos.")]
-MinScore = Annotated[float | None, typer.Option(min=-1.0, max=1.0, help="Leave out photos below this score, a cosine.")]
+MinScore = Annotated[float | None, typer.Option(
+    parser=common.number(-1, 1), metavar="X", help="Leave out photos below this score, a cosine.")]
 Folder = Annotated[Path | None, typer.Option(help="Only photos in this folder and below.")]
 After = Annotated[datetime | None, typer.Option(
     formats=["%Y-%m-%d"], help="Only photos of this day or later (EXIF date taken, otherwise the file's last change).")]
@@ -70,9 +71,9 @@ def search(
     describer = common.open_model(opened.record.model, opened.record.overrides, device, dtype)
     result = opened.search(picture, describer, options)
     name = sketch if len(sketch) < 500 and not sketch.lstrip().startswith(("{", "[", "<")) else "sketch"
-    report(name, opened, result, options, as_json=as_json)
     if sheet is not None:
         draw_sheet(sheet, picture, name, opened, result)
+    report(name, opened, result, options, as_json=as_json)
 
 
 @common.handle_errors
@@ -106,9 +107,9 @@ def similar(
     if not opened.knows(photo):
         describer = common.open_model(opened.record.model, opened.record.overrides, device, dtype)
     result = opened.similar(photo, describer, options)
-    report(str(photo), opened, result, options, as_json=as_json)
     if sheet is not None:
         draw_sheet(sheet, as_image(photo), str(photo), opened, result)
+    report(str(photo), opened, result, options, as_json=as_json)
 
 
 def make_options(top: int, min_score: float | None, folder: Path | None, after: datetime | None,

@@ -24,7 +24,7 @@ def segment(
     sketch: Sketch,
     photos: Photos,
     threshold: Annotated[float | None, typer.Option(
-        min=-1.0, max=1.0,
+        parser=common.number(-1, 1), metavar="X",
         help="Foreground is where sketch and photo are at least this alike, a cosine; else the model's own.")] = None,
     refined: Annotated[bool, typer.Option(
         "--refine/--no-refine", help="Bring the mask in line with the edges in the photo.")] = True,
@@ -69,9 +69,9 @@ def segment(
             rows.append(facts_of(path, segmentation, file))
             if picture is not None:
                 drawn.append(masked_photo(rows[-1], segmentation))
-    report(sketch, batch, rows, as_json=as_json)
     if picture is not None:
         draw_overlay(picture, image, name_of(sketch), drawn)
+    report(sketch, batch, rows, as_json=as_json)
 
 
 def make_folder(folder: Path) -> None:

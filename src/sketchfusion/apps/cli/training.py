@@ -22,7 +22,8 @@ Out = Annotated[Path | None, typer.Option("--out", help="Folder of log, pictures
 Resume = Annotated[bool, typer.Option("--resume/--restart", help="Go on from the last checkpoint, or begin anew.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda; several GPUs: accelerate launch.")]
 Minutes = Annotated[float | None, typer.Option(
-    "--max-minutes", min=0, help="Be finished after so many minutes, all included; 0: no limit.")]
+    "--max-minutes", parser=common.number(0), metavar="X",
+    help="Be finished after so many minutes, all included; 0: no limit.")]
 
 
 def read_recipe(kind: Any, file: Path, overrides: Sequence[str] | None, data: Path | None, out: Path | None,

@@ -245,8 +245,9 @@ def served(tmp_path_factory: pytest.TempPathFactory, mini: SketchFusion) -> Path
     return top
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(sync_api: Any) -> Iterator[Any]:
+    """Closed before other tests run: while Playwright is open no ``asyncio.run`` works in this thread."""
     with sync_api.sync_playwright() as play:
         started = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--process-per-site"])
         yield started
@@ -276,7 +277,7 @@ def server(served: Path, mini: SketchFusion) -> Iterator[Server]:
     running.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def window(browser: Any) -> Callable[..., Any]:
     """``window(**options)``: a browser window with its own storage, kept for all tests that ask for one like it.
 
