@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -15,8 +17,9 @@ from sketchfusion.data.packed.corpus import Corpus, load_corpus
 from sketchfusion.data.packed.packing import PackOptions, pack
 from sketchfusion.data.packed.sampling import generator_for
 from sketchfusion.data.world import write_world
-from sketchfusion.engine.encoded import SIDES, EncodedSide, encode_side, encoding_identity
+from sketchfusion.engine.encoded import SIDES, EncodedSide, encode_side, encoding_identity, moved_boxes
 from sketchfusion.errors import ConfigError
+from sketchfusion.fusion.descriptor import content_mask
 from sketchfusion.fusion.extractor import SketchFusion
 
 Make = Callable[..., SketchFusion]
@@ -197,6 +200,84 @@ def test_content_is_where_the_photo_lies_on_its_canvas(corpus: Corpus, photos: E
         assert (left, right) == (0, 64)
         assert bottom - top == pytest.approx(64 * 40 / 60, abs=1)
     assert photos.content[[place for place in range(9) if place not in wide]].tolist() == [[0, 0, 64, 64]] * 6
+
+
+def places_shown(theta: Tensor, grid: int) -> Tensor:
+    """(grid, grid, 2) pixels: which place of its own canvas each cell of a view shows in its middle."""
+    middles = (torch.arange(grid) + 0.5) * 2 / grid - 1
+    return torch.stack([torch.stack([(theta @ torch.stack([x, y, torch.ones(())]) + 1) * 32 for x in middles])
+                        for y in middles])
+
+
+def inside(places: Tensor, box: Tensor) -> Tensor:
+    return ((places >= box[:2]) & (places <= box[2:])).all(-1)
+
+
+def test_of_every_view_the_cells_of_the_photo_are_pooled_and_no_bars(corpus: Corpus, tiny_model: SketchFusion) -> None:
+    """Moved, zoomed and mirrored; cell by cell, by what each of them shows."""
+    moved = {kind: PLAIN.model_copy(update={"shift": 0.1, "zoom": 0.2, "flip": 0.5}) for kind in VIEWS}
+    side = encode_side(tiny_model, corpus, "photos", moved, num_views=4, seed=0)
+    rows, changed = torch.arange(len(side)), 0
+    unmoved = content_mask(side.content, 64, (16, 16))
+    for view in range(4):
+        encoded, content = side.take(rows, torch.full_like(rows, view), tiny_model)
+        pooled = content_mask(content, 64, (16, 16))
+        for row in range(len(side)):
+            expected = inside(places_shown(side.theta[view, row], 16), side.content[row])
+            assert torch.equal(pooled[row], expected), (view, row)
+            changed += int(not torch.equal(expected, unmoved[row]))
+        with torch.no_grad():
+            features = tiny_model.fuse(encoded, content)
+        peak = features.feature_map.masked_fill(~pooled[:, None], float("-inf")).amax((2, 3))
+        torch.testing.assert_close(features.descriptor, F.normalize(peak, dim=1))
+    assert changed > 18  # half of the views
+
+
+def test_of_a_turned_sketch_no_cell_is_left_out(corpus: Corpus, tiny_model: SketchFusion) -> None:
+    """Beside it lies its own paper, so that the box goes around it."""
+    turned = {kind: PLAIN.model_copy(update={"shift": 0.05, "zoom": 0.2, "rotate": 20.0}) for kind in VIEWS}
+    side = encode_side(tiny_model, corpus, "sketches", turned, num_views=2, seed=0)
+    rows, more = torch.arange(len(side)), 0
+    wide = replace(side, content=torch.tensor([[0.0, 16.0, 64.0, 48.0]]).expand(len(side), -1))
+    for view in range(2):
+        boxes = wide.shown(rows, torch.full_like(rows, view))
+        assert (boxes >= 0).all()
+        assert (boxes <= 64).all()
+        for row in range(len(side)):
+            own = inside(places_shown(side.theta[view, row], 64), wide.content[row])
+            edges = [torch.nonzero(own.any(axis)).flatten() for axis in (0, 1)]
+            drawn = [float(edges[0][0]), float(edges[1][0]), float(edges[0][-1] + 1), float(edges[1][-1] + 1)]
+            assert boxes[row].tolist() == pytest.approx(drawn, abs=2)  # the corner itself is in no pixel's middle
+            pooled = content_mask(boxes[row:row + 1], 64, (64, 64))[0]
+            assert (pooled | ~own).all()
+            more += int((pooled & ~own).sum())
+    assert more
+
+
+@pytest.mark.parametrize("side", [64, 128, 336, 1000])
+def test_the_box_of_what_was_not_moved_is_exactly_its_own(side: int) -> None:
+    content = torch.tensor([[0, 7, side, side - 7], [side / 3, 0, side - side / 3, side], [5, 5, 6, 6]])
+    assert torch.equal(moved_boxes(content, Placement.unmoved(3).theta, side), content)
+    assert moved_boxes(content[:0], Placement.unmoved(0).theta, side).shape == (0, 4)
+
+
+def test_the_box_of_what_was_moved_off_the_canvas_still_has_a_cell() -> None:
+    theta = Placement.of(torch.tensor([[150.0, 32, 64], [32, -200, 64]]), 64, flip=torch.zeros(2)).theta
+    boxes = moved_boxes(torch.tensor([[0.0, 16, 64, 48]]).expand(2, -1), theta, 64)
+    assert boxes.tolist() == [[0, 16, 0, 48], [0, 64, 64, 64]]
+    assert content_mask(boxes, 64, (16, 16)).sum((1, 2)).tolist() == [8, 16]
+
+
+def test_a_box_equals_its_corners_by_hand() -> None:
+    """Zoomed in by a half about the middle, then turned by 30 degrees."""
+    boxes, flip = torch.tensor([[32.0, 32, 32]]), torch.zeros(1)
+    content = torch.tensor([[24.0, 28, 40, 36]])
+    zoomed = moved_boxes(content, Placement.of(boxes, 64, flip=flip).theta, 64)
+    torch.testing.assert_close(zoomed, torch.tensor([[16.0, 24, 48, 40]]))
+    turned = moved_boxes(content, Placement.of(boxes, 64, flip=flip, angle=torch.tensor([math.pi / 6])).theta, 64)
+    across, down = (16 * math.cos(math.pi / 6) + 8 * math.sin(math.pi / 6),
+                    16 * math.sin(math.pi / 6) + 8 * math.cos(math.pi / 6))
+    torch.testing.assert_close(turned, torch.tensor([[32 - across, 32 - down, 32 + across, 32 + down]]))
 
 
 def test_labels_carry_the_weight_of_each_kind(corpus: Corpus, tiny_model: SketchFusion) -> None:

@@ -161,6 +161,18 @@ def test_a_cache_with_everything_in_one_file_is_still_read(tmp_path: Path, photo
     assert make.calls == 1
 
 
+def test_boxes_are_kept_before_and_told_after_a_view_moves_them(tmp_path: Path, corpus: Corpus,
+                                                                photos: EncodedSide) -> None:
+    """So that a cache holds for each view what it always held."""
+    cached_side(tmp_path, "key", Maker(photos))
+    kept = cached_side(tmp_path, "key", lambda begin: pytest.fail("it is there"))
+    assert torch.equal(kept.content, corpus.sets["photo"].content)
+    rows = torch.arange(len(kept))
+    boxes = kept.shown(rows, torch.zeros_like(rows))
+    assert torch.equal(boxes, photos.shown(rows, torch.zeros_like(rows)))
+    assert (boxes != kept.content).any(1).all()
+
+
 def test_what_fails_while_it_is_made_leaves_nothing_behind(tmp_path: Path, photos: EncodedSide) -> None:
     def stop(begin: Begin) -> EncodedSide:
         Maker(photos).put(begin, "latents")

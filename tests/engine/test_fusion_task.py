@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from sketchfusion.data.packed.augment import Placement
 from sketchfusion.data.packed.packing import PackOptions, pack
 from sketchfusion.data.world import write_world
 from sketchfusion.engine.config import load_recipe
@@ -75,6 +76,23 @@ def test_descriptors_are_those_of_the_view_that_was_drawn_by_lot(universal_task:
                           for which in (views, 1 - views))
             torch.testing.assert_close(vectors.descriptor, own)
             assert ((vectors.descriptor - other).abs().amax(1) > 1e-5).all()
+
+
+def test_the_boxes_that_losses_see_are_those_of_the_views(universal_task: FusionTask) -> None:
+    learner, moved = universal_task.learner, 0
+    sketches, photos = (learner._sides[side] for side in SIDES)
+    for number in range(4):
+        batch = learner.sampler.batch(number)
+        with torch.no_grad():
+            seen = learner.see(batch)
+        for content, side, rows, views in ((seen.sketch_content, sketches, batch.sketches, batch.sketch_views),
+                                           (seen.photo_content, photos, batch.photos, batch.photo_views)):
+            for box, row, view in zip(content, rows.tolist(), views.tolist(), strict=True):
+                corners = side.content[row][[0, 1, 2, 1, 0, 3, 2, 3]].view(4, 2)
+                placed = Placement(side.theta[view, row:row + 1]).move(corners[None], 64)[0].clamp(0, 64)
+                torch.testing.assert_close(box, torch.cat([placed.amin(0), placed.amax(0)]))
+                moved += int(not torch.equal(box, side.content[row]))
+    assert moved
 
 
 def test_a_batch_depends_on_its_number_and_the_seed_alone(make_task: MakeTask) -> None:

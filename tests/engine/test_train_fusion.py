@@ -24,9 +24,10 @@ from sketchfusion.engine.checkpoint import FOLDER, latest_checkpoint
 from sketchfusion.engine.config import load_recipe
 from sketchfusion.engine.fusion_recipe import TASKS, FusionRecipe
 from sketchfusion.engine.judge import judge_categories
-from sketchfusion.engine.loop import Metrics
+from sketchfusion.engine.loop import Meter, Metrics
 from sketchfusion.engine.runtime import open_run
 from sketchfusion.engine.train_fusion import FusionLearner, FusionTask, train_fusion
+from sketchfusion.errors import SketchFusionError
 from sketchfusion.fusion.extractor import SketchFusion
 from sketchfusion.tasks.correspondence import match_points
 from sketchfusion.tasks.recognition import classify
@@ -163,6 +164,31 @@ def test_interrupted_and_resumed_equals_uninterrupted(write_recipe: WriteRecipe,
     assert set(balance) == {f"model/objective.log_variances.{name}" for name in TASKS}
     assert all(value != 0 for value in balance.values())
     assert not any("objective" in name for name in saved(straight))
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_before_anything_of_it_is_saved(
+    write_recipe: WriteRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Out of time after four steps, none of them logged; the loss of the third is not a number."""
+    real = FusionLearner.forward
+
+    def spoilt(self: FusionLearner, number: int) -> tuple[Tensor, State]:
+        loss, terms = real(self, number)
+        return loss * (float("nan") if number == 2 else 1.0), terms
+
+    monkeypatch.setattr(FusionLearner, "forward", spoilt)
+    monkeypatch.setattr(Meter, "share", lambda self, step: float(step >= 4))
+    file = write_recipe(training={"steps": 100, "log_every": 100, "checkpoint_every": 2})
+    with pytest.raises(SketchFusionError, match=r"not finite at step 3, .* go on from step-00000002"):
+        train(file)
+    output = tmp_path / "run"
+    assert latest_checkpoint(output) == output / FOLDER / "step-00000002"
+    assert all(value.isfinite().all() for value in state(output).values())
+    assert not (output / "fusion").exists()
+    monkeypatch.setattr(FusionLearner, "forward", real)
+    train(file)
+    assert (output / "fusion").exists()
+    assert log(output, "step")[-2:] == [2, 4]  # resumed, and the final figures
 
 
 def test_a_seed_gives_the_same_weights_and_two_share_what_was_encoded(

@@ -61,10 +61,14 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Record and tensors.
 
     Raises:
-        DataError: damaged.
+        DataError: damaged, or there are numbers in it that are not finite.
     """
     try:
-        return json.loads((folder / RECORD).read_text("utf-8")), load_file(folder / STATE)
+        record, state = json.loads((folder / RECORD).read_text("utf-8")), load_file(folder / STATE)
+        spoilt = [name for name, value in state.items() if not value.isfinite().all()]
+        if spoilt:
+            raise ValueError(f"{spoilt[0]} is not finite")
+        return record, state
     except (OSError, ValueError, SafetensorError) as error:
         raise DataError(f"the checkpoint {folder} is damaged: {error}; delete that folder to go on from the one "
                         "before, or start anew with --restart") from None

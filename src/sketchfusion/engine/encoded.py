@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sketchfusion.config import digest
-from sketchfusion.data.packed.augment import ViewConfig
+from sketchfusion.data.packed.augment import Placement, ViewConfig
 from sketchfusion.data.packed.corpus import Corpus, ItemSet, PictureSet, spread
 from sketchfusion.data.packed.sampling import generator_for
 from sketchfusion.engine.pairs import Labels
@@ -44,7 +44,7 @@ class EncodedSide:
         latents: (V, N, 4, h, w), V views of each picture.
         patch_features: (V, N, C, Hp, Wp), also where the model injects none: its variants share what was encoded.
             (V, N, 0) where the patch encoder learns too.
-        content: (N, 4) boxes of the pictures on their canvases.
+        content: (N, 4) boxes of the pictures on their own canvases, before a view moves them; see ``shown``.
         class_ids, instance_ids, kinds: (N,) long; ``kinds`` counts those of the side in ``SIDES``.
         rows: (N,) long, place of the picture among those of its kind in the corpus.
         theta: (V, N, 2, 3), how each view was placed; see ``augment.Placement``.
@@ -71,7 +71,7 @@ class EncodedSide:
         return len(self.class_ids)
 
     def take(self, rows: Tensor, views: Tensor, model: SketchFusion) -> tuple[Encoded, Tensor]:
-        """(B,) rows and views -> what ``SketchFusion.fuse`` takes, on the model's device, and (B, 4) content boxes.
+        """(B,) rows and views -> what ``SketchFusion.fuse`` takes, on the model's device, and (B, 4) boxes ``shown``.
 
         Of a patch encoder that learns too, the features are made now, and record gradients unless the caller says
         otherwise.
@@ -81,11 +81,16 @@ class EncodedSide:
         def placed(kept: Tensor) -> Tensor:
             return kept[views, rows].to(model.device, model.dtype)
 
+        boxes = self.shown(rows, views)
         if not model.config.finetune:
-            return Encoded(placed(self.latents), placed(self.patch_features), keys), self.content[rows]
+            return Encoded(placed(self.latents), placed(self.patch_features), keys), boxes
         images = self.images[views * len(self) + rows].to(model.device).float() / 255
         patches = model.encoder.patch_features(images) if model.uses_patches else None
-        return Encoded(placed(self.latents), patches, keys), self.content[rows]
+        return Encoded(placed(self.latents), patches, keys), boxes
+
+    def shown(self, rows: Tensor, views: Tensor) -> Tensor:
+        """(B,) rows and views -> (B, 4) boxes of the pictures where these views show them."""
+        return moved_boxes(self.content[rows], self.theta[views, rows], self.masks.shape[-1])
 
     def labels(self, weights: Mapping[str, float], side: str) -> Labels:
         """For the sampler; ``weights`` by kind."""
@@ -213,6 +218,24 @@ def encoding_identity(model: SketchFusion) -> dict[str, object]:
                          model.config.diffusion.seed], "dtype": str(model.dtype)}
 
 
+def moved_boxes(content: Tensor, theta: Tensor, side: int) -> Tensor:
+    """Boxes of pictures after they were placed anew: upright, around the moved corners, cut off at the canvas.
+
+    What is turned thus keeps all its cells, and the box holds a little of what lies beside it, which is the picture's
+    own paper; photos, whose bars are of another colour, are not turned.
+
+    Args:
+        content: (B, 4) boxes (left, top, right, bottom) on the pictures' own canvases, in pixels.
+        theta: (B, 2, 3), see ``augment.Placement``.
+        side: of the canvas, in pixels.
+    Returns:
+        (B, 4); for a picture that was not moved exactly its box, since it is worked out in double precision.
+    """
+    corners = content.double()[:, [[0, 1], [2, 1], [0, 3], [2, 3]]]                 # (B, 4, 2)
+    moved = Placement(theta.double()).move(corners, side).clamp(0, side)
+    return torch.cat([moved.amin(1), moved.amax(1)], dim=1).to(content.dtype)
+
+
 def _chosen(items: ItemSet, most: int, samples: Tensor | None) -> Tensor:
     rows = spread(items, most or len(items.class_ids))
     if samples is None:
@@ -222,7 +245,7 @@ def _chosen(items: ItemSet, most: int, samples: Tensor | None) -> Tensor:
 
 
 def _content(items: ItemSet, rows: Tensor, side: int) -> Tensor:
-    """Boxes on the canvas; drawings fill it."""
+    """Boxes on the pictures' own canvases; drawings fill it."""
     if isinstance(items, PictureSet):
         return items.content[rows]
     return torch.tensor([[0.0, 0.0, side, side]], device=rows.device).expand(len(rows), -1)

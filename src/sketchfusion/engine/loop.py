@@ -2,6 +2,8 @@
 
 A step's data and noise depend on the seed and its number alone, so a run that was interrupted and resumed equals one
 that was not (with a time limit the learning rate follows the clock, and only then it does not).
+
+A gradient that is not finite moves no weight, and what comes after it is neither judged nor kept: the run ends there.
 """
 
 from __future__ import annotations
@@ -105,7 +107,7 @@ def fit(task: Task, recipe: Recipe, run: Run) -> tuple[int, Average | None]:
     Raises:
         KeyboardInterrupt: stopped by SIGINT or SIGTERM; a checkpoint was written.
         ConfigError: the checkpoint in the output folder is of another recipe, or ``best`` is no figure of the task.
-        SketchFusionError: the loss is not a number any more.
+        SketchFusionError: the loss or its gradient is not finite any more; see ``Meter.require_finite``.
     """
     config, module = recipe.training, task.learner
     optimizer = make_optimizer(module, config)
@@ -123,19 +125,23 @@ def fit(task: Task, recipe: Recipe, run: Run) -> tuple[int, Average | None]:
                 break
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(config, step, share)
-            meter.add(_step(wrapped, optimizer, config, run.accelerator, step))
+            meter.add(*_step(wrapped, optimizer, config, run.accelerator, step))
             if average is not None:
                 average.update(step)
             step += 1
             if step % config.log_every == 0 or step == config.steps:
                 meter.log(step, optimizer.param_groups[0]["lr"])
-            looked, shown = is_due(config.evaluate_every, step), is_due(config.sample_every, step)
+            looked, shown, kept = (is_due(every, step) for every in (
+                config.evaluate_every, config.sample_every, config.checkpoint_every))
+            if looked or shown or kept:
+                meter.require_finite(step)
             if looked or shown:  # before the checkpoint, so that what a run goes on from has been judged
                 _judge(task, run, config, step, average, choose=looked, picture=shown)
                 judged = step if looked else judged
-            if is_due(config.checkpoint_every, step):
+            if kept:
                 _checkpoint(run, recipe, step, meter.elapsed, checkpoint.collect(module, optimizer, average))
                 saved = step
+    meter.require_finite(step)
     if step > saved:
         _checkpoint(run, recipe, step, meter.elapsed, checkpoint.collect(module, optimizer, average))
     if stop:
@@ -281,8 +287,13 @@ def recipe_digest(recipe: Recipe) -> str:
 
 
 def _step(wrapped: nn.Module, optimizer: torch.optim.Optimizer, config: TrainingConfig, accelerator: Any,
-          step: int) -> dict[str, Tensor]:
-    """One step of the optimizer; the mean loss and figures of its batches, still on the device."""
+          step: int) -> tuple[dict[str, Tensor], Tensor]:
+    """One step of the optimizer, which moves nothing where the gradient is not finite.
+
+    Returns:
+        The mean loss and figures of its batches, and whether loss and gradient are finite (0-dim bool); all of it still
+        on the device.
+    """
     totals: dict[str, Tensor] = {}
     for micro in range(config.accumulate):
         last = micro == config.accumulate - 1
@@ -292,12 +303,13 @@ def _step(wrapped: nn.Module, optimizer: torch.optim.Optimizer, config: Training
             accelerator.backward(loss / config.accumulate)
         for name, value in {"loss": loss, **figures}.items():
             totals[name] = totals.get(name, 0) + value.detach().float() / config.accumulate
-    if config.clip_norm:
-        torch.nn.utils.clip_grad_norm_([value for group in optimizer.param_groups for value in group["params"]],
-                                       config.clip_norm, foreach=True)
+    norm = torch.nn.utils.clip_grad_norm_([value for group in optimizer.param_groups for value in group["params"]],
+                                          config.clip_norm or math.inf, foreach=True)
+    finite = norm.isfinite()  # alike in all processes, as the gradient is, so that their weights stay alike
+    optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]  # as GradScaler tells it, without waiting
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return totals
+    return totals, finite & totals["loss"].isfinite()
 
 
 def _checkpoint(run: Run, recipe: Recipe, step: int, elapsed: float, state: dict[str, Tensor]) -> None:
@@ -308,7 +320,10 @@ def _checkpoint(run: Run, recipe: Recipe, step: int, elapsed: float, state: dict
 
 
 class Meter:
-    """Time, progress and the figures between two log lines; nothing waits for the device but the log line itself."""
+    """Time, progress, the figures between two log lines, and whether all was finite.
+
+    Nothing waits for the device but a log line and ``require_finite``.
+    """
 
     def __init__(self, run: Run, config: TrainingConfig, earlier: float) -> None:
         self._run, self._config, self._earlier = run, config, earlier
@@ -316,6 +331,7 @@ class Meter:
         self._limit = max(config.max_minutes - config.reserve_minutes, 0.0) * 60
         self._sums: dict[str, Tensor] = {}
         self._count, self._since = 0, time.monotonic()
+        self._done, self._good = 0, torch.zeros((), dtype=torch.long, device=run.accelerator.device)
 
     @property
     def elapsed(self) -> float:
@@ -329,14 +345,16 @@ class Meter:
             return done
         return max(done, self.elapsed / self._limit if self._limit else 1.0)
 
-    def add(self, figures: dict[str, Tensor]) -> None:
-        """One step's figures."""
+    def add(self, figures: dict[str, Tensor], finite: Tensor) -> None:
+        """One step's figures, and whether they and its gradient are finite."""
+        self._good += finite & (self._good == self._done)  # stands still from the first step on that is not
+        self._done += 1
         self._count += 1
         for name, value in figures.items():
             self._sums[name] = self._sums.get(name, 0) + value
 
     def log(self, step: int, rate: float) -> None:
-        """Write the means since the last line. Raises SketchFusionError: the loss is not finite."""
+        """Write the means since the last line. Raises SketchFusionError: see ``require_finite``."""
         means = {name: float(value) / self._count for name, value in self._sums.items()}
         now = time.monotonic()
         speed = self._images * self._count / max(now - self._since, 1e-9)
@@ -346,12 +364,25 @@ class Meter:
         write_log(self._run, {"step": step, **{name: round(value, 6) for name, value in means.items()}, "lr": rate,
                               "images_per_s": round(speed, 1), "elapsed_s": round(self.elapsed, 1),
                               "peak_memory_mb": peak_memory_mb(self._run)})
-        if not math.isfinite(means["loss"]):
-            raise SketchFusionError(f"the loss is {means['loss']} at step {step}; lower training.lr, or lengthen "
-                                    "training.warmup, and run again: it goes on from the last checkpoint")
+        self.require_finite(step)
         if self._run.on_status:
             self._run.on_status(Status(step, self._config.steps, means["loss"], speed, left))
         self._sums, self._count, self._since = {}, 0, now
+
+    def require_finite(self, step: int) -> None:
+        """Asked by all processes together, before anything is judged or kept.
+
+        Raises:
+            SketchFusionError: in one of them the loss or the gradient of a step was not finite; ``step`` are done.
+        """
+        good = int(self._run.accelerator.gather(self._good[None]).min())
+        if good == self._done:
+            return
+        latest = checkpoint.latest_checkpoint(self._run.output)
+        raise SketchFusionError(
+            f"the loss or its gradient is not finite at step {step - self._done + good + 1}, and nothing was kept from "
+            f"there on; run again to go on from {latest.name if latest else 'the start'}, and if that ends in the same "
+            "way, lower training.lr, or lengthen training.warmup, and start anew with --restart")
 
 
 @contextmanager

@@ -29,7 +29,7 @@ class Seen:
 
     Attributes:
         sketches, photos: features.
-        sketch_content, photo_content: (B, 4), (P, 4) boxes on the canvases.
+        sketch_content, photo_content: (B, 4), (P, 4) boxes of the pictures on the canvases that were shown.
         sketch_classes, photo_classes: (B,), (P,).
         instances: (P,).
         num_instances: the first so many pairs show the very same thing.
@@ -87,14 +87,15 @@ def correspondence_term(seen: Seen, heads: Heads, tasks: TasksConfig, generator:
 
 
 def segmentation_term(seen: Seen, heads: Heads, tasks: TasksConfig, generator: Generator) -> Tensor:
-    """Over the pairs with masks; 0 where the batch holds none."""
-    rows, head = seen.dense.rows, heads.segmentation
+    """Over the pairs with masks, and of their photos over what is no padding; 0 where the batch holds none."""
+    rows, head, masks = seen.dense.rows, heads.segmentation, seen.dense.masks
     if not len(rows):
         return seen.sketches.feature_map.sum() * 0
     maps = seen.sketches.feature_map[rows]
     own = content_mask(seen.sketch_content[rows], seen.canvas_size, (maps.shape[2], maps.shape[3]))
     similarity = similarity_map(global_descriptor(maps, own), seen.photos.feature_map[rows])
-    return segmentation_loss(similarity, seen.dense.masks, head.threshold, head.softness)
+    allowed = content_mask(seen.photo_content[rows], seen.canvas_size, (masks.shape[1], masks.shape[2]))
+    return segmentation_loss(similarity, masks, head.threshold, head.softness, allowed=allowed)
 
 
 Term = Callable[[Seen, Heads, TasksConfig, Generator], Tensor]

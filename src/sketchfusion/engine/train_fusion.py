@@ -82,8 +82,8 @@ class FusionLearner(nn.Module):
         return Seen(
             sketches=fuse_rows(model, sketches, batch.sketches, batch.sketch_views),
             photos=fuse_rows(model, photos, batch.photos, batch.photo_views) if len(batch.photos) else nothing(model),
-            sketch_content=sketches.content[batch.sketches].to(device),
-            photo_content=photos.content[batch.photos].to(device),
+            sketch_content=sketches.shown(batch.sketches, batch.sketch_views).to(device),
+            photo_content=photos.shown(batch.photos, batch.photo_views).to(device),
             sketch_classes=classes.to(device), photo_classes=photos.class_ids[batch.photos].to(device),
             instances=photos.instance_ids[batch.photos].to(device), num_instances=batch.num_instances,
             targets=self._targets[classes].to(device),
