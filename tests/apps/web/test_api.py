@@ -34,6 +34,21 @@ def test_the_page_and_the_facts(client: TestClient) -> None:
     assert "/search" in client.get(f"{API}/docs").text
 
 
+def test_a_sketch_comes_back_as_it_is_understood(client: TestClient) -> None:
+    board = Image.new("RGB", (60, 40), "black")
+    board.paste("white", (20, 10, 30, 30))
+    file = io.BytesIO()
+    board.save(file, "PNG")
+    sent = client.post(f"{API}/sketches", content=file.getvalue(), headers={"content-type": "image/png"}).json()
+    answer = client.get(f"{API}/sketches/{sent['id']}/picture")
+    assert answer.headers["content-type"] == "image/png"
+    picture = Image.open(io.BytesIO(answer.content))
+    assert (picture.size, picture.mode) == ((60, 40), "RGB")
+    assert picture.getpixel((0, 0)) == (255, 255, 255)
+    assert picture.getpixel((25, 20)) == (0, 0, 0)
+    assert client.get(f"{API}/sketches/{'0' * 24}/picture").status_code == 404
+
+
 def test_pages_of_results_hold_each_photo_once(client: TestClient, gallery: str, sketch: str) -> None:
     whole = found(client, gallery, sketch)
     parts = [found(client, gallery, sketch, top=3, offset=offset) for offset in (0, 3, 6)]

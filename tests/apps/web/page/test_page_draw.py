@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 PAPER = 1024
 LINE = [(0.1, 0.5), (0.9, 0.5)]
@@ -297,6 +297,15 @@ def test_a_png_is_as_large_as_the_paper(desk: Any) -> None:
 
 def test_a_picture_is_uploaded(desk: Any) -> None:
     desk.page.set_input_files("#file", {"name": "ring.png", "mimeType": "image/png", "buffer": picture_of_a_ring()})
+    desk.expect(desk.page.locator(".card").first).to_be_visible()
+    assert is_ring(ink(desk))
+
+
+def test_a_blackboard_is_opened_as_ink_on_white_paper(desk: Any) -> None:
+    with Image.open(io.BytesIO(picture_of_a_ring())) as ring:
+        board = io.BytesIO()
+        ImageOps.invert(ring.convert("RGB")).save(board, "PNG")
+    desk.page.set_input_files("#file", {"name": "board.png", "mimeType": "image/png", "buffer": board.getvalue()})
     desk.expect(desk.page.locator(".card").first).to_be_visible()
     assert is_ring(ink(desk))
 

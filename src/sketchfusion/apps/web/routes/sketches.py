@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+from PIL import Image
 
 from sketchfusion.apps.web.errors import ApiError
 from sketchfusion.apps.web.schemas import Guesses, GuessOut, PointsOut, SketchOut
@@ -36,6 +39,20 @@ async def send(request: Request, service: Serving) -> SketchOut:
     sketch = service.sketches.add(await service.pictures.run(lambda: read_body(data, kind, service.limits)))
     return SketchOut(id=sketch.id, width=sketch.size[1], height=sketch.size[0],
                      expires_in=round(service.limits.sketch_seconds))
+
+
+@router.get("/sketches/{sid}/picture", response_class=Response, responses={200: {"content": {"image/png": {}}}})
+async def picture(service: Serving, sid: str) -> Response:
+    """The sketch as it is understood, a PNG: dark on white paper, whatever paper it was sent on."""
+    sketch = service.sketches.get(sid)
+    return Response(await service.pictures.run(lambda: as_png(sketch.picture)), media_type="image/png")
+
+
+def as_png(picture: Image.Image) -> bytes:
+    """The bytes of a PNG file."""
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()
 
 
 @router.get("/sketches/{sid}/classes")

@@ -1,5 +1,6 @@
 // Sketches from and to files: open, paste, drop, save; and the drawing of the last visit.
 
+import { getBlob, sendSketch } from "./api.js";
 import { byId, debounce, download, note, say } from "./dom.js";
 import { paperPicture, toBackground } from "./render.js";
 import { fromJson, toJson } from "./strokes.js";
@@ -104,9 +105,14 @@ async function read(file) {
     const text = await file.text();
     const strokes = fromSvg(text);
     if (strokes !== null) return { strokes, background: null };
-    return { strokes: [], background: await toBackground(new Blob([text], { type: "image/svg+xml" })) };
   }
-  return { strokes: [], background: await toBackground(file) };
+  return { strokes: [], background: await toBackground(await onWhitePaper(file)) };
+}
+
+/** A picture file as the server understands it: dark on white paper, whatever paper it was drawn on. */
+async function onWhitePaper(file) {
+  const { id } = await sendSketch(file);
+  return getBlob(["sketches", id, "picture"]);
 }
 
 function parse(text) {
