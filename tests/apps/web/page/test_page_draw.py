@@ -72,6 +72,14 @@ def test_undo_redo_and_clear(desk: Any) -> None:
     expect(page.locator("#clear")).to_be_disabled()
 
 
+def test_control_and_z_undoes_whatever_letters_the_keyboard_writes(desk: Any) -> None:
+    desk.draw()
+    desk.page.evaluate("""() => document.body.dispatchEvent(new KeyboardEvent("keydown", {
+      key: "я", code: "KeyZ", ctrlKey: true, bubbles: true, cancelable: true }))""")
+    desk.expect(desk.page.locator("#undo")).to_be_disabled()
+    desk.expect(desk.page.locator("#redo")).to_be_enabled()
+
+
 def test_the_brush_sets_the_width(desk: Any) -> None:
     heights = []
     for size in (6, 42):

@@ -67,6 +67,23 @@ def test_fingers_hit_what_they_mean(open_page: Callable[..., Any], at_desk: Any,
         assert desk.page.evaluate(SMALL, 39.5) == [], state
 
 
+def test_text_of_twice_the_size_covers_no_tool(desk: Any) -> None:
+    desk.search()
+    desk.page.evaluate("document.documentElement.style.fontSize = '32px'")
+    right = desk.page.locator("#found-title").bounding_box()["x"]
+    for name in ("clear", "tool-eraser", "open"):
+        box = desk.page.locator(f"#{name}").bounding_box()
+        assert box["x"] + box["width"] <= right, name
+    desk.page.locator("#clear").click()
+
+
+def test_the_names_are_in_sight_in_a_low_window(desk: Any) -> None:
+    desk.page.set_viewport_size({"width": 1366, "height": 620})
+    desk.search()
+    last = desk.page.locator("#guesses li").last
+    desk.expect(last).to_be_in_viewport(ratio=1)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_accessibility(open_page: Callable[..., Any], at_desk: Any, server: Any, scheme: str) -> None:
     """axe-core finds nothing serious in any state."""

@@ -29,7 +29,7 @@ const cursorOf = (paper) => (paper.cursor?.kind === "keys" ? paper.cursor
 
 function onPaper(event, paper, drawing) {
   if (event.ctrlKey || event.metaKey || event.altKey || paper.pointer !== null) return;
-  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const key = event.key.length === 1 ? letter(event) : event.key;
   if (ARROWS[key]) moveBy(paper, ARROWS[key], event.shiftKey ? SMALL : STEP);
   else if (key === " ") toggle(paper);
   else if (key === "Escape" && paper.cursor?.down) lift(paper);
@@ -42,6 +42,9 @@ function onPaper(event, paper, drawing) {
   } else return;
   event.preventDefault();
 }
+
+/** What a key writes; of a keyboard that writes no Latin letters, the letter that Latin ones have there. */
+const letter = ({ key, code }) => (/^[^\x00-\x7f]$/.test(key) && code.startsWith("Key") ? code.slice(3) : key).toLowerCase();
 
 function moveBy(paper, [dx, dy], step) {
   const from = cursorOf(paper);
@@ -74,7 +77,7 @@ const where = ({ x, y }) => `${Math.round((x / PAPER) * 100)} % across, ${Math.r
 
 function everywhere(event, drawing) {
   if (!(event.ctrlKey || event.metaKey) || event.altKey || typing(event.target) || document.querySelector("dialog[open]")) return;
-  const key = event.key.toLowerCase();
+  const key = letter(event);
   if (key !== "z" && key !== "y") return;
   event.preventDefault();
   const again = key === "y" || event.shiftKey;

@@ -75,6 +75,7 @@ export class Photos extends EventTarget {
     this.list();
     this.target();
     if (!this.dialog.open) this.dialog.showModal();
+    this.ask().catch(() => {}); // galleries come and go elsewhere too; without an answer the list stays
     this.jobs.takeUp();
     await this.browser.show(this.browser.path);
   }
