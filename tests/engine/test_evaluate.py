@@ -174,8 +174,9 @@ def test_nearest_class_mean(many: Path, tiny_model: SketchFusion, know: Callable
     found = evaluate(tiny_model, RECOGNITION, many, method="B-CLIP")  # all tests look like cats: 2 of 6, 1 of 2 classes
     assert means(found) == pytest.approx({"Acc@1": 1 / 3, "Acc@2": 1.0, "Acc@1 (classes)": 0.5}, abs=1e-6)
     assert found.result.queries["classes"] == ("cat", "house")
-    assert "nearest class mean" in found.notes[0]
-    assert found.notes[1] == (
+    assert found.notes[0] == "class means of 6 to 13 sketches of each class, 10 on average"
+    assert "nearest class mean" in found.notes[1]
+    assert found.notes[2] == (
         "Acc@1 (classes): of 2 independent values only; an interval from fewer than 5 says nothing")
     validated = evaluate(tiny_model, RECOGNITION, many, method="B-CLIP", split="validation")
     assert not set(validated.result.queries["queries"]) & set(tests)
@@ -186,7 +187,7 @@ def test_the_head_is_asked_about_the_classes_of_the_data(many: Path, make_tiny: 
                                                          know: Callable[[Vector], None]) -> None:
     model = make_tiny()
     know(lambda picture: F.pad(by_class(picture), (0, model.descriptor_size - 4)))
-    assert evaluate(model, RECOGNITION, many).notes[0].endswith("the model has no recognition head")
+    assert evaluate(model, RECOGNITION, many).notes[1].endswith("the model has no recognition head")
     model.learn_anew(0, ["house", "dragon", "cat"])
     head = model.heads.recognition
     assert head is not None

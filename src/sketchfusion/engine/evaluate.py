@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -290,6 +291,9 @@ def class_means(run: Run, names: Sequence[str]) -> Tensor:
     if bare:
         raise DataError(f"{len(bare)} classes have no sketches to train on, such as {', '.join(bare[:NAMED])}; "
                         "expected enough of each for training, validation and test: unpack the data set again")
+    counts = Counter(sketch.class_name for sketch in training).values()
+    run.notes.append(f"class means of {min(counts):,} to {max(counts):,} sketches of each class, "
+                     f"{len(training) / len(names):.0f} on average")
     run.expect(len(training))
     vectors = run.describe(training, "sketch")
     totals = vectors.new_zeros(len(names), vectors.shape[1])

@@ -129,18 +129,3 @@ def test_what_goes_wrong(sketch_file: Path, album: Path, monkeypatch: pytest.Mon
 
 def test_a_threshold_that_is_no_cosine(sketch_file: Path, album: Path) -> None:
     assert run(sketch_file, album, "--threshold", "2").exit_code == 2
-
-
-def test_no_result_is_printed_where_the_picture_cannot_be_written(sketch_file: Path, album: Path,
-                                                                  tmp_path: Path) -> None:
-    for name, exit_code in (("folder.png", 2), (f"{'x' * 300}.png", 3)):
-        (tmp_path / "folder.png").mkdir(exist_ok=True)
-        result = run(sketch_file, album, "--picture", tmp_path / name, "--json")
-        assert result.exit_code == exit_code
-        assert json.loads(result.stdout)["error"]["exit_code"] == exit_code
-
-
-def test_a_name_that_is_too_long(sketch_file: Path) -> None:
-    result = run(sketch_file, "x" * 300, "--json")
-    assert result.exit_code == 3
-    assert "File name too long" in json.loads(result.stdout)["error"]["message"]

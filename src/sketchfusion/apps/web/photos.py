@@ -118,6 +118,13 @@ def read_photo(photo: Photo, root: Path, side: int | None = None) -> Image.Image
     return picture
 
 
+def as_png(picture: Image.Image) -> bytes:
+    """The bytes of a PNG file."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def as_jpeg(picture: Image.Image) -> bytes:
     """The picture as a JPEG, without any metadata."""
     buffer = io.BytesIO()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import threading
 from collections import OrderedDict
 from concurrent.futures import Future
@@ -19,7 +18,7 @@ from sketchfusion.apps.web.admission import ModelThread
 from sketchfusion.apps.web.errors import ApiError
 from sketchfusion.apps.web.memory import apart
 from sketchfusion.apps.web.models import Loaded
-from sketchfusion.apps.web.photos import decode_photo, read_photo
+from sketchfusion.apps.web.photos import as_png, decode_photo, read_photo
 from sketchfusion.apps.web.settings import Limits
 from sketchfusion.apps.web.sketches import Described, Sketch
 from sketchfusion.canvas import Canvas, blank_canvas
@@ -136,11 +135,9 @@ def region(described: Described, photo_map: PhotoMap, loaded: Loaded) -> Region:
     cosines = to_picture(similarity, photo_map.canvas, 0, longest=REGION_SIDE)
     low, high = float(cosines.min()), float(cosines.max())
     levels = ((cosines - low) / max(high - low, 1e-9) * 255).round().to(torch.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(levels.numpy()).save(buffer, "PNG")
     head = loaded.model.heads.segmentation
     return Region(float(torch.as_tensor(head.threshold)), float(torch.as_tensor(head.softness)), low, high,
-                  levels.shape[1], levels.shape[0], base64.b64encode(buffer.getvalue()).decode())
+                  levels.shape[1], levels.shape[0], base64.b64encode(as_png(Image.fromarray(levels.numpy()))).decode())
 
 
 @torch.no_grad()

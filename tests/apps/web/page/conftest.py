@@ -281,7 +281,7 @@ def server(served: Path, mini: SketchFusion) -> Iterator[Server]:
 def window(browser: Any) -> Callable[..., Any]:
     """``window(**options)``: a browser window with its own storage, kept for all tests that ask for one like it.
 
-    A page in a new window takes a process of its own, which costs three times as much as the page.
+    A page in a new window starts a process of its own.
     """
     return cache(lambda **options: browser.new_context(**options))
 

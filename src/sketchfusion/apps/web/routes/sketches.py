@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
-from PIL import Image
 
 from sketchfusion.apps.web.errors import ApiError
+from sketchfusion.apps.web.photos import as_png
 from sketchfusion.apps.web.schemas import Guesses, GuessOut, PointsOut, SketchOut
 from sketchfusion.apps.web.service import Serving
 from sketchfusion.apps.web.sketches import STROKES, TYPES, read_body
@@ -46,13 +45,6 @@ async def picture(service: Serving, sid: str) -> Response:
     """The sketch as it is understood, a PNG: dark on white paper, whatever paper it was sent on."""
     sketch = service.sketches.get(sid)
     return Response(await service.pictures.run(lambda: as_png(sketch.picture)), media_type="image/png")
-
-
-def as_png(picture: Image.Image) -> bytes:
-    """The bytes of a PNG file."""
-    file = io.BytesIO()
-    picture.save(file, "PNG")
-    return file.getvalue()
 
 
 @router.get("/sketches/{sid}/classes")

@@ -18,6 +18,7 @@ from sketchfusion.apps.web import why
 from sketchfusion.apps.web.coco import coco_document
 from sketchfusion.apps.web.errors import ApiError
 from sketchfusion.apps.web.models import Loaded
+from sketchfusion.apps.web.photos import as_png
 from sketchfusion.apps.web.routes.photos import photo_of
 from sketchfusion.apps.web.schemas import MapOut, MatchesOut, MatchOut, PointsIn, RegionOut
 from sketchfusion.apps.web.service import Service, Serving
@@ -76,9 +77,7 @@ async def mask(service: Serving, gid: str, pid: str, sketch: SketchId,
         if format == "coco":
             document = coco_document(pixels, Path(both.photo.path).name, round(found.score, 5))
             return json.dumps(document).encode()
-        buffer = io.BytesIO()
-        Image.fromarray(pixels.astype(np.uint8) * 255).save(buffer, "PNG")
-        return buffer.getvalue()
+        return as_png(Image.fromarray(pixels.astype(np.uint8) * 255))
 
     kind, suffix = ("image/png", "png") if format == "png" else ("application/json", "json")
     return download(await service.masks.run(make), kind, f"mask-{both.photo.id}.{suffix}")
