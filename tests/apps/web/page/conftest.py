@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from PIL import Image, ImageDraw
 
 from sketchfusion.apps.web.app import create_app
 from sketchfusion.apps.web.service import Service
@@ -29,6 +31,7 @@ from sketchfusion.index.gallery import Gallery
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 KINDS = ["lighthouse", "cup", "key"]
+PAPER = 1024  # units along a side of the paper
 PER_KIND = 12  # together more than the page asks for at once
 WAIT = 60_000  # milliseconds, on a machine with much else to do
 SEARCH = re.compile(r"/(search|similar)\?.*\boffset=0\b")
@@ -202,6 +205,28 @@ class Desk:
         """The strokes on the paper, saved as JSON."""
         return list(json.loads(self.saved("json"))["strokes"])
 
+    def places(self) -> list[list[Any]]:
+        """The points of the strokes on the paper, in whole units; of blank paper none."""
+        if self.page.locator("#clear").get_attribute("aria-disabled") == "true":
+            return []
+        return [[tuple(round(value) for value in point) for point in stroke["points"]] for stroke in self.strokes()]
+
+    def ink(self) -> Image.Image:
+        """What is on the paper, grey, as it is saved."""
+        return Image.open(io.BytesIO(self.saved("png"))).convert("L")
+
+    def has_ring(self) -> bool:
+        """Whether the picture of the fixture ``ring``, as wide as the paper, is in the middle of the paper."""
+        box = self.ink().point(lambda level: 255 * (level < 128)).getbbox() or (0, 0, 0, 0)
+        scale = PAPER / 200
+        wanted = (70 * scale, PAPER / 2 - 30 * scale, 130 * scale, PAPER / 2 + 30 * scale)
+        return all(abs(a - b) < 12 for a, b in zip(box, wanted, strict=True))
+
+    def give(self, name: str, content: bytes) -> None:
+        """Open a file of that name."""
+        kind = {"json": "application/json", "svg": "image/svg+xml", "png": "image/png"}[name.rpartition(".")[2]]
+        self.page.set_input_files("#file", {"name": name, "mimeType": kind, "buffer": content})
+
     def why(self) -> None:
         """Open the reasons of the first photo, and wait for its region and points."""
         self.page.locator(".card-open").first.click()
@@ -210,6 +235,16 @@ class Desk:
 
     def shut(self) -> None:
         self.page.keyboard.press("Escape")
+
+
+@pytest.fixture
+def ring() -> bytes:
+    """The picture of a ring as a PNG of 200 x 100 pixels."""
+    image = Image.new("RGB", (200, 100), "white")
+    ImageDraw.Draw(image).ellipse((70, 20, 130, 80), outline="black", width=5)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 @pytest.fixture(scope="session")

@@ -1,43 +1,19 @@
-"""The page's paper: pen, eraser, stylus, keyboard, undo, files in and out."""
+"""The page's paper: pen, eraser, stylus, keyboard, undo."""
 
 from __future__ import annotations
 
-import io
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image
 
 PAPER = 1024
 LINE = [(0.1, 0.5), (0.9, 0.5)]
 
 
-def ink(desk: Any) -> Image.Image:
-    """What is on the paper, grey, as it is saved."""
-    return Image.open(io.BytesIO(desk.saved("png"))).convert("L")
-
-
 def dark(image: Image.Image) -> int:
     """How many pixels have ink."""
     return sum(image.histogram()[:128])
-
-
-def picture_of_a_ring() -> bytes:
-    image = Image.new("RGB", (200, 100), "white")
-    ImageDraw.Draw(image).ellipse((70, 20, 130, 80), outline="black", width=5)
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def is_ring(image: Image.Image) -> bool:
-    """Whether ``picture_of_a_ring``, as wide as the paper, is in its middle."""
-    left, top, right, bottom = image.point(lambda level: 255 * (level < 128)).getbbox() or (0, 0, 0, 0)
-    scale = PAPER / 200
-    wanted = (70 * scale, PAPER / 2 - 30 * scale, 130 * scale, PAPER / 2 + 30 * scale)
-    return all(abs(a - b) < 12 for a, b in zip((left, top, right, bottom), wanted, strict=True))
 
 
 def test_the_eraser_cuts_a_stroke_in_two(desk: Any) -> None:
@@ -50,7 +26,7 @@ def test_the_eraser_cuts_a_stroke_in_two(desk: Any) -> None:
     assert right["points"][-1][0] == pytest.approx(0.9 * PAPER, abs=3)
     gap = right["points"][0][0] - left["points"][-1][0]
     assert 40 < gap < 120
-    middle = ink(desk).crop((PAPER // 2 - 10, 0, PAPER // 2 + 10, PAPER))
+    middle = desk.ink().crop((PAPER // 2 - 10, 0, PAPER // 2 + 10, PAPER))
     assert middle.getextrema() == (255, 255)
 
 
@@ -86,7 +62,7 @@ def test_the_brush_sets_the_width(desk: Any) -> None:
         desk.slide("brush", size)
         desk.draw(LINE)
         assert desk.strokes()[-1]["width"] == size
-        column = ink(desk).crop((PAPER // 2, 0, PAPER // 2 + 1, PAPER))
+        column = desk.ink().crop((PAPER // 2, 0, PAPER // 2 + 1, PAPER))
         heights.append(dark(column))
         desk.page.click("#clear")
     assert heights[0] == pytest.approx(6, abs=2)
@@ -112,7 +88,7 @@ def test_a_stylus_draws_with_its_pressure(desk: Any) -> None:
     pointer(desk, "pointerup", 0.9, 0.5, **pen)
     (stroke,) = desk.strokes()
     assert [point[2] for point in stroke["points"]] == pytest.approx([0.1 + step / 10 for step in range(9)], abs=0.01)
-    picture = ink(desk)
+    picture = desk.ink()
     thin, thick = (dark(picture.crop((x, 0, x + 1, PAPER)))
                    for x in (PAPER * 15 // 100, PAPER * 85 // 100))
     assert thick > 1.8 * thin
@@ -169,14 +145,7 @@ def along(desk: Any, *keys: str) -> list[list[Any]]:
     desk.page.locator("#paper").focus()
     for key in keys:
         desk.page.keyboard.press(key)
-    return places(desk)
-
-
-def places(desk: Any) -> list[list[Any]]:
-    """The points of the strokes on the paper, in whole units; of blank paper none."""
-    if desk.page.locator("#clear").get_attribute("aria-disabled") == "true":
-        return []
-    return [[tuple(round(value) for value in point) for point in stroke["points"]] for stroke in desk.strokes()]
+    return desk.places()
 
 
 @pytest.mark.parametrize(("key", "left"), [("Delete", 0), ("Control+z", 1), ("Control+y", 2)])
@@ -196,21 +165,21 @@ def test_what_was_undone_in_the_middle_of_a_stroke_can_be_done_again(desk: Any) 
     desk.page.locator("#paper").focus()
     for press in ("Space", "ArrowRight", "ArrowRight", "Control+z", "Control+Shift+Z"):
         desk.page.keyboard.press(press)
-    assert [len(points) for points in places(desk)] == [3, 3]
+    assert [len(points) for points in desk.places()] == [3, 3]
 
 
 @pytest.mark.parametrize("act", ["Control+z", "paste", "#clear"])
-def test_undo_paste_and_clear_in_the_middle_of_a_stroke_of_the_mouse_lift_it(desk: Any, act: str) -> None:
+def test_undo_paste_and_clear_in_the_middle_of_a_stroke_of_the_mouse_lift_it(desk: Any, act: str, ring: bytes) -> None:
     page = desk.page
     desk.draw(LINE)
-    first = places(desk)
+    first = desk.places()
     box = page.locator("#paper").bounding_box()
     page.mouse.move(box["x"] + 50, box["y"] + 50)
     page.mouse.down()
     page.mouse.move(box["x"] + 150, box["y"] + 50, steps=4)
     if act == "paste":
         desk.listen()
-        desk.bring("paste", picture_of_a_ring())
+        desk.bring("paste", ring)
         desk.hears("Opened")
     elif act == "#clear":
         page.locator(act).evaluate("node => node.click()")
@@ -219,11 +188,11 @@ def test_undo_paste_and_clear_in_the_middle_of_a_stroke_of_the_mouse_lift_it(des
     page.mouse.move(box["x"] + 150, box["y"] + 250, steps=4)
     page.mouse.up()
     if act == "paste":
-        assert is_ring(ink(desk))
+        assert desk.has_ring()
     else:
-        assert places(desk) == (first if act == "Control+z" else [])
+        assert desk.places() == (first if act == "Control+z" else [])
     desk.draw(LINE)  # the next stroke is one as any other
-    assert len(places(desk)) == {"Control+z": 2}.get(act, 1)
+    assert len(desk.places()) == {"Control+z": 2}.get(act, 1)
 
 
 def test_a_mouse_that_passes_leaves_the_pen_of_the_keyboard_down(desk: Any) -> None:
@@ -236,7 +205,7 @@ def test_a_mouse_that_passes_leaves_the_pen_of_the_keyboard_down(desk: Any) -> N
     page.mouse.move(box["x"] - 50, box["y"] + 50)
     assert [len(points) for points in along(desk, "ArrowRight", "Space")] == [3]
     page.keyboard.press("Control+z")
-    assert places(desk) == []
+    assert desk.places() == []
 
 
 def test_an_eraser_that_meets_nothing_leaves_nothing_to_undo(desk: Any) -> None:
@@ -244,7 +213,7 @@ def test_an_eraser_that_meets_nothing_leaves_nothing_to_undo(desk: Any) -> None:
     desk.page.click("#tool-eraser")
     desk.draw([(0.2, 0.1), (0.8, 0.1)])
     desk.page.keyboard.press("Control+z")
-    assert places(desk) == []
+    assert desk.places() == []
 
 
 def test_tools_that_switch_themselves_off_keep_the_focus(desk: Any) -> None:
@@ -257,84 +226,4 @@ def test_tools_that_switch_themselves_off_keep_the_focus(desk: Any) -> None:
     for tool in ("#redo", "#clear"):
         expect(page.locator(tool)).to_be_disabled()
     page.keyboard.press("Enter")  # does nothing
-    assert places(desk) == []
-
-
-def test_of_two_files_the_one_opened_last_stays(desk: Any) -> None:
-    """However long the first one takes to be read."""
-    desk.page.evaluate("""() => {
-      const { text } = File.prototype;
-      File.prototype.text = async function () {
-        if (this.name === "slow.json") await new Promise((done) => { window.readOn = done; });
-        return text.call(this);
-      };
-    }""")
-    desk.listen()
-    for name, x in (("slow.json", 10), ("quick.json", 90)):
-        content = json.dumps({"width": 100, "height": 100, "strokes": [{"points": [[x, 10], [x, 90]]}]})
-        desk.page.set_input_files("#file", {"name": name, "mimeType": "application/json", "buffer": content.encode()})
-    desk.hears("Opened quick.json")
-    desk.page.evaluate("readOn()")
-    desk.rest()
-    assert [points[0][0] for points in places(desk)] == [round(0.9 * PAPER)]
-
-
-def test_an_svg_opens_as_the_strokes_it_was_saved_from(desk: Any, tmp_path: Path) -> None:
-    desk.draw()
-    desk.slide("brush", 30)
-    desk.draw(LINE)
-    before = desk.strokes()
-    saved = tmp_path / "sketch.svg"
-    saved.write_bytes(desk.saved("svg"))
-    desk.page.click("#clear")
-    desk.page.set_input_files("#file", saved)
-    desk.expect(desk.page.locator("#clear")).to_be_enabled()
-    after = desk.strokes()
-    assert [stroke["width"] for stroke in after] == [16, 30]
-    for old, new in zip(before, after, strict=True):
-        assert new["points"] == [pytest.approx(point, abs=0.11) for point in old["points"]]
-
-
-def test_a_png_is_as_large_as_the_paper(desk: Any) -> None:
-    desk.draw(LINE)
-    picture = ink(desk)
-    assert picture.size == (PAPER, PAPER)
-    assert picture.getpixel((PAPER // 2, PAPER // 2)) == 0
-    assert picture.getpixel((PAPER // 2, PAPER // 4)) == 255
-
-
-def test_a_picture_is_uploaded(desk: Any) -> None:
-    desk.page.set_input_files("#file", {"name": "ring.png", "mimeType": "image/png", "buffer": picture_of_a_ring()})
-    desk.expect(desk.page.locator(".card").first).to_be_visible()
-    assert is_ring(ink(desk))
-
-
-def test_a_blackboard_is_opened_as_ink_on_white_paper(desk: Any) -> None:
-    with Image.open(io.BytesIO(picture_of_a_ring())) as ring:
-        board = io.BytesIO()
-        ImageOps.invert(ring.convert("RGB")).save(board, "PNG")
-    desk.page.set_input_files("#file", {"name": "board.png", "mimeType": "image/png", "buffer": board.getvalue()})
-    desk.expect(desk.page.locator(".card").first).to_be_visible()
-    assert is_ring(ink(desk))
-
-
-@pytest.mark.parametrize("way", ["paste", "drop"])
-def test_a_picture_is_pasted_or_dropped(desk: Any, way: str) -> None:
-    assert desk.bring(way, picture_of_a_ring())
-    desk.expect(desk.page.locator(".card").first).to_be_visible()
-    assert is_ring(ink(desk))
-
-
-def test_a_file_that_is_no_picture_is_refused_with_a_reason(desk: Any) -> None:
-    desk.page.set_input_files("#file", {"name": "notes.json", "mimeType": "application/json", "buffer": b"[1, 2]"})
-    note = desk.page.locator("#desk-note")
-    desk.expect(note).to_contain_text("Cannot open notes.json: it holds no strokes.")
-    desk.expect(desk.page.locator("#clear")).to_be_disabled()
-
-
-def test_the_drawing_is_there_at_the_next_visit(desk: Any) -> None:
-    desk.search()
-    before = desk.strokes()
-    desk.page.reload()
-    desk.expect(desk.page.locator(".card").first).to_be_visible()
-    assert desk.strokes() == before
+    assert desk.places() == []

@@ -1,4 +1,4 @@
-"""Finding at the page: cut-off, filters, order, more photos, more like one, names; and what may go wrong."""
+"""Finding at the page: cut-off, filters, order, more photos, more like one, names."""
 
 from __future__ import annotations
 
@@ -204,6 +204,49 @@ def test_only_the_last_sketch_counts(desk: Any, server: Any) -> None:
         assert desk.cards() == [hit["id"] for hit in json.load(wanted)["hits"]]
 
 
+def test_photos_come_while_one_draws_however_long_a_search_takes(desk: Any) -> None:
+    """During a stroke the search that runs is answered first, then the next begins."""
+    page = desk.page
+    searches = desk.hold(r"/search\?")
+    box = page.locator("#paper").bounding_box()
+    page.mouse.move(box["x"] + 40, box["y"] + 40)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 240, box["y"] + 60, steps=4)
+    desk.until(lambda: searches)
+    for step in range(9):  # longer than twice the time between searches
+        page.mouse.move(box["x"] + 240, box["y"] + 80 + 10 * step)
+        page.wait_for_timeout(200)
+    assert len(searches) == 1
+    searches[0].continue_()
+    desk.until(lambda: len(searches) == 2)
+    desk.expect(page.locator(".card-open").first).to_be_visible()
+    desk.expect(page.locator("#found")).to_have_attribute("aria-busy", "true")
+    page.mouse.up()
+    desk.until(lambda: len(searches) == 3)
+    searches[2].continue_()
+    desk.rest()
+
+
+def test_of_two_searches_in_a_row_one_is_answered(desk: Any) -> None:
+    """So that photos come between short strokes too; the last drawing is always searched for."""
+    page = desk.page
+    searches, left = desk.hold(r"/search\?"), []
+    page.on("requestfailed", lambda each: left.append(each.url))
+    for stroke in range(3):
+        desk.draw([(0.1, 0.2 + 0.2 * stroke), (0.87, 0.2 + 0.2 * stroke)])
+        desk.until(lambda: len(searches) == min(stroke + 1, 2))  # noqa: B023
+        page.wait_for_timeout(400)
+    assert searches[0].request.url in left
+    searches[1].continue_()
+    desk.until(lambda: len(searches) == 3)
+    desk.expect(page.locator(".card-open").first).to_be_visible()
+    with urllib.request.urlopen(searches[2].request.url) as wanted:
+        last = [hit["id"] for hit in json.load(wanted)["hits"]]
+    searches[2].continue_()
+    desk.rest()
+    assert desk.cards() == last
+
+
 def test_the_sketch_is_named(desk: Any) -> None:
     page, expect = desk.page, desk.expect
     page.locator(".example").first.click()
@@ -281,91 +324,3 @@ def test_a_cut_off_without_photos_is_off_and_keeps_the_focus(desk: Any) -> None:
     desk.expect(slider).to_be_focused()
     desk.page.keyboard.press("ArrowRight")
     desk.expect(desk.page.locator("#cutoff-value")).to_have_text("off")
-
-
-def test_a_drawing_that_could_not_be_sent_is_sent_at_the_next_search(desk: Any) -> None:
-    desk.page.route(re.compile("/sketches$"), lambda route: route.abort(), times=1)
-    desk.draw(LINE)
-    notice = desk.page.locator("#notice button")
-    notice.focus()
-    desk.page.keyboard.press("Enter")
-    desk.expect(desk.page.locator(".card-open").first).to_be_visible()
-    desk.expect(desk.page.locator("#found")).to_be_focused()  # the button has gone
-
-
-def test_a_sketch_that_the_server_has_forgotten_is_sent_again(desk: Any, server: Any) -> None:
-    desk.search()
-    best = desk.cards()
-    server.service.sketches.sketches.clear()
-    with desk.page.expect_response(lambda each: each.url.endswith("/sketches") and each.status == 201):
-        answer = desk.answer(lambda: desk.page.click("#sort-date"))
-    desk.rest()
-    assert desk.cards() == [hit["id"] for hit in answer["hits"]]
-    desk.page.click("#sort-score")
-    desk.rest()
-    assert desk.cards() == best
-    desk.expect(desk.page.locator("#notice")).to_be_hidden()
-
-
-def test_the_server_goes_while_one_draws_and_comes_back(desk: Any, server: Any) -> None:
-    page, expect = desk.page, desk.expect
-    desk.search()
-    server.stop()
-    try:
-        desk.draw(LINE)
-        expect(page.locator("#notice h3")).to_have_text("The server does not answer")
-        expect(page.locator("#notice p")).to_contain_text("sketchfusion serve")
-        expect(page.locator("#guesses .empty")).to_be_visible()
-        desk.draw([(0.5, 0.1), (0.5, 0.9)])
-    finally:
-        server.start()
-    expect(page.locator(".card")).to_have_count(AT_ONCE)
-    expect(page.locator("#notice")).to_be_hidden()
-    assert len(desk.strokes()) == 3
-
-
-def test_a_page_opened_before_the_server_answers_waits_for_it(desk: Any, server: Any) -> None:
-    desk.page.route("**/api/v1/**", lambda route: route.abort())
-    desk.page.reload()
-    desk.expect(desk.page.locator("#notice h3")).to_have_text("The server does not answer")
-    desk.page.unroute("**/api/v1/**")
-    desk.expect(desk.page.locator("#notice h3")).to_have_text("Your photos appear here while you draw")
-
-
-def test_a_server_that_comes_back_with_a_token_says_that_it_wants_it(
-        open_page: Any, at_desk: Any, make_server: Any, served: Any, mini: Any) -> None:
-    """Not that it does not answer."""
-    server = make_server(served, mini, (served / "gallery",))
-    desk = at_desk(open_page(server.address))
-    desk.rest()
-    desk.search()
-    server.stop()
-    try:
-        desk.draw(LINE)
-        desk.expect(desk.page.locator("#notice h3")).to_have_text("The server does not answer")
-    finally:
-        server.told["token"] = "0123456789abcdef"
-        server.start()
-    desk.expect(desk.page.locator("#notice h3")).to_have_text("That did not work")
-    desk.expect(desk.page.locator("#notice p")).to_contain_text("this server wants a token")
-
-
-def test_a_page_opened_before_the_server_answers_tells_a_refusal_too(desk: Any) -> None:
-    desk.page.route("**/api/v1/**", lambda route: route.abort())
-    desk.page.reload()
-    desk.expect(desk.page.locator("#notice h3")).to_have_text("The server does not answer")
-    answer = {"error": {"code": "no_token", "message": "this server wants a token"}}
-    desk.page.unroute("**/api/v1/**")
-    desk.page.route("**/api/v1/**", lambda route: route.fulfill(status=401, json=answer))
-    desk.expect(desk.page.locator("#notice p")).to_have_text("this server wants a token")
-
-
-def test_a_failure_says_what_the_server_says(desk: Any) -> None:
-    answer = {"error": {"code": "gallery", "message": "the gallery is gone; index it again"}}
-    desk.page.route(re.compile(r"/search\?"), lambda route: route.fulfill(status=409, json=answer))
-    desk.draw()
-    notice = desk.page.locator("#notice")
-    desk.expect(notice).to_contain_text("the gallery is gone; index it again")
-    desk.page.unroute(re.compile(r"/search\?"))
-    notice.locator("button", has_text="Try again").click()
-    desk.expect(desk.page.locator(".card").first).to_be_visible()

@@ -212,3 +212,99 @@ def test_without_any_gallery_the_page_leads_to_one(desk: Any) -> None:
     desk.expect(desk.page.locator("#notice h3")).to_have_text("No photos yet")
     desk.page.locator("#notice button", has_text="Choose a folder").click()
     desk.expect(desk.page.locator(".folder").first).to_be_visible()
+
+
+def test_indexing_the_gallery_that_is_shown_leaves_everything_as_it_was_set(desk: Any) -> None:
+    """What photos are to be like, folder, order and cut-off; and it searches again only if there is something new."""
+    page, expect = desk.page, desk.expect
+    choose_folder(desk, "key")
+    page.fill("#new-name", "Steady")
+    page.click("#index-folder")
+    expect(page.locator("#gallery-chip")).to_have_text("Steady · 12")
+    page.keyboard.press("Escape")
+    desk.search()
+    page.locator(".card").first.hover()
+    desk.answer(lambda: page.locator(".card [data-act=similar]").first.click())
+    like = page.locator("#similar-name").inner_text()
+    page.click("#open-filters")
+    folder = page.locator("#folder option", has_text="key").get_attribute("value")
+    desk.answer(lambda: page.select_option("#folder", folder))
+    desk.answer(lambda: page.click("#sort-date"))
+    answer = desk.answer(lambda: desk.slide("cutoff", sorted(desk.scores())[3]))
+    shown = desk.cards()
+    assert 0 < len(shown) < 11
+
+    def as_set() -> None:
+        expect(page.locator("#similar-name")).to_have_text(like)
+        expect(page.locator("#folder")).to_have_value(folder)
+        expect(page.locator("#sort-date")).to_have_attribute("aria-pressed", "true")
+        assert desk.cards() == shown
+
+    asked = desk.asked("/(search|similar)[?]")
+    page.click("#open-photos")
+    page.get_by_label("Look for new and changed photos of Steady").click()
+    expect(page.locator(".job-facts")).to_contain_text("12 photos: 12 unchanged")
+    desk.rest()
+    assert asked == []
+    as_set()
+    page.locator("#crumbs button", has_text="Photos folder").click()
+    page.locator(".folder", has_text=re.compile("^cup$")).click()
+    expect(page.locator("#crumbs [aria-current]")).to_have_text("cup")
+    page.get_by_label("Add to “Steady”").check()
+    again = desk.answer(lambda: page.click("#index-folder"))
+    expect(page.locator("#gallery-chip")).to_have_text("Steady · 24")
+    assert again["hits"] == answer["hits"]
+    expect(page.locator("#folder option")).to_have_count(3)
+    as_set()
+
+
+def test_a_gallery_that_is_gone_is_told_and_another_can_be_chosen(
+        open_page: Any, at_desk: Any, make_server: Any, served: Any, mini: Any, tmp_path: Any) -> None:
+    shutil.copytree(served / "gallery", tmp_path / "made" / "Moved")
+    (tmp_path / "photos").mkdir()
+    server = make_server(tmp_path, mini, (served / "gallery",))
+    desk = at_desk(open_page(server.address))
+    page, expect = desk.page, desk.expect
+    page.click("#open-photos")
+    page.locator(".gallery", has_text="Moved").click()
+    expect(page.locator("#gallery-chip")).to_have_text("Moved · 36")
+    desk.search()
+    shutil.rmtree(tmp_path / "made" / "Moved")
+    desk.draw([(0.2, 0.8), (0.8, 0.8)])
+    expect(page.locator("#notice h3")).to_have_text("“Moved” is gone")
+    expect(page.locator("#gallery-chip")).to_have_text("none")
+    expect(page.locator(".card")).to_have_count(0)
+    page.locator("#notice button", has_text="My photos").click()
+    expect(page.locator(".gallery")).to_have_count(1)
+    page.locator(".gallery").click()
+    expect(page.locator(".card").first).to_be_visible()
+    expect(page.locator("#notice")).to_be_hidden()
+
+
+def test_a_folder_that_left_the_gallery_is_told_and_all_can_be_searched(desk: Any) -> None:
+    page, expect = desk.page, desk.expect
+    desk.search()
+    page.click("#open-filters")
+    answer = {"error": {"code": "unknown_folder", "message": "the gallery has no folder"}}
+    page.route(re.compile("[?&]folder="), lambda route: route.fulfill(status=404, json=answer))
+    page.select_option("#folder", page.locator("#folder option", has_text="cup").get_attribute("value"))
+    expect(page.locator("#notice h3")).to_have_text("The folder is gone")
+    page.locator("#notice button", has_text="Search all folders").click()
+    expect(page.locator("#found-count")).to_have_text("36 photos")
+    expect(page.locator("#folder")).to_have_value("")
+    expect(page.locator("#filter-count")).to_be_hidden()
+
+
+def test_a_photo_that_left_the_gallery_is_nothing_others_can_be_like(desk: Any) -> None:
+    page, expect = desk.page, desk.expect
+    desk.search()
+    before = desk.cards()
+    answer = {"error": {"code": "unknown_photo", "message": "the gallery has no photo"}}
+    page.route(re.compile("/similar[?]"), lambda route: route.fulfill(status=404, json=answer))
+    page.locator(".card").first.hover()
+    page.locator(".card [data-act=similar]").first.click()
+    expect(page.locator("#notice h3")).to_have_text("The photo is gone")
+    page.locator("#notice button", has_text="Back to the sketch").click()
+    expect(page.locator(".card").first).to_be_visible()
+    desk.rest()
+    assert desk.cards() == before

@@ -352,3 +352,38 @@ def test_a_photo_whose_reasons_cannot_be_had_says_why(desk: Any) -> None:
     desk.page.locator(".card-open").first.click()
     desk.expect(desk.page.locator("#why-note")).to_have_text(answer["error"]["message"])
     desk.expect(desk.page.locator("#mask-png")).to_be_disabled()
+
+
+def test_among_photos_like_one_the_score_is_said_to_be_the_likeness_to_that(why: Any) -> None:
+    """The region and the points stay those of the sketch, and the dialog says so."""
+    page, expect = why.page, why.expect
+    expect(page.locator("#sketch-caption")).to_be_hidden()
+    expect(page.locator("#why-facts")).to_contain_text(re.compile(r"^score\s0\.\d{3} "))
+    like = page.locator("#why-title").inner_text()
+    answer = why.answer(lambda: page.click("#why-similar"))
+    why.why()
+    expect(page.locator("#why-facts")).to_contain_text(f"likeness to {like}\u00a0{answer['hits'][0]['score']:.3f}")
+    expect(page.locator("#sketch-caption")).to_have_text("The region and the points are those of your sketch.")
+    why.shut()
+    why.answer(lambda: page.click("#similar-chip"))
+    why.why()
+    expect(page.locator("#sketch-caption")).to_be_hidden()
+
+
+def test_of_a_photo_whose_file_is_gone_the_small_picture_is_explained(desk: Any) -> None:
+    """What can be had without the file is shown; that edges cannot be followed is said as long as they should be."""
+    page, expect = desk.page, desk.expect
+    desk.search()
+    answer = {"error": {"code": "photo_gone", "message": "the file is not there any more"}}
+    page.route(re.compile("/picture[?]|/mask[?].*refined=true"), lambda route: route.fulfill(status=404, json=answer))
+    desk.why()
+    expect(page.locator("#why-note")).to_have_text(answer["error"]["message"])
+    expect(page.locator("#why-photo")).to_be_hidden()  # its name would stand on the picture under it
+    assert "/thumbnail" in page.locator("#photo-picture").evaluate("node => node.style.backgroundImage")
+    assert page.locator("#mask").evaluate(COUNT_VEILED) > 0.05
+    page.uncheck("#refined")
+    expect(page.locator("#why-note")).to_be_hidden()
+    assert mask_of(desk).any()
+    page.unroute(re.compile("/picture[?]|/mask[?].*refined=true"))
+    page.keyboard.press("PageDown")
+    expect(page.locator("#why-photo")).to_be_visible()

@@ -50,13 +50,18 @@ function stopWaiting() {
   waiting = 0;
 }
 
-photos.addEventListener("gallery", ({ detail: { gallery } }) => {
+photos.addEventListener("gallery", ({ detail: { gallery, lost } }) => {
   const usable = gallery && !gallery.problem ? gallery : null;
   if (usable?.id !== finder.gallery?.id) results.leave();
   options.setGallery(usable);
   finder.searchIn(usable);
-  if (!gallery) showNotice("no-gallery");
+  if (lost) showNotice("lost-gallery", { title: `“${lost}” is gone` });
+  else if (!gallery) showNotice("no-gallery");
   else if (gallery.problem) showNotice("unusable", { text: gallery.problem });
+});
+photos.addEventListener("renewed", ({ detail: { gallery, hasChanged } }) => {
+  options.renew(gallery);
+  finder.renew(gallery, hasChanged);
 });
 why.addEventListener("similar", ({ detail: { hit, gallery } }) => {
   if (gallery.id !== finder.gallery?.id) photos.choose(gallery); // the page went on to another one meanwhile
@@ -64,6 +69,7 @@ why.addEventListener("similar", ({ detail: { hit, gallery } }) => {
 });
 finder.addEventListener("failed", ({ detail: { error } }) => {
   if (error.code === "unreachable") wait(() => finder.run());
+  if (error.code === "unknown_gallery") photos.lose();
 });
 finder.addEventListener("start", stopWaiting);
 

@@ -70,13 +70,20 @@ export function day(iso) {
     ? date.toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" }) : "";
 }
 
-/** A function that runs once it has not been called for so many milliseconds. */
+/** A function that runs once it has not been called for so many milliseconds; `cancel` or `flush` what is to come. */
 export function debounce(run, wait) {
   let timer = 0;
-  const later = (...given) => {
+  const cancel = () => {
     clearTimeout(timer);
-    timer = setTimeout(() => run(...given), wait);
+    timer = 0;
   };
-  later.cancel = () => clearTimeout(timer);
-  return later;
+  const now = () => {
+    cancel();
+    run();
+  };
+  const later = () => {
+    clearTimeout(timer);
+    timer = setTimeout(now, wait);
+  };
+  return Object.assign(later, { cancel, flush: () => { if (timer) now(); } });
 }

@@ -2,7 +2,8 @@
 
 import { getBlob, sendSketch } from "./api.js";
 import { byId, debounce, download, note, say } from "./dom.js";
-import { paperPicture, toBackground } from "./render.js";
+import { keep, kept } from "./keep.js";
+import { background, paperPicture, toBackground } from "./render.js";
 import { fromJson, toJson } from "./strokes.js";
 import { fromSvg, toSvg } from "./svgfile.js";
 
@@ -57,13 +58,9 @@ function saving(drawing) {
     if (!kind) return;
     menu.open = false;
     menu.querySelector("summary").focus();
-    if (drawing.isBlank) {
-      note(byId("desk-note"), "The paper is blank; draw something first.");
-      return;
-    }
-    if (kind === "svg") download(new Blob([toSvg(drawing.state)], { type: "image/svg+xml" }), "sketch.svg");
-    if (kind === "png") download(await paperPicture(drawing.state), "sketch.png");
-    if (kind === "json") download(new Blob([JSON.stringify(toJson(drawing.state))], { type: "application/json" }), "sketch.json");
+    note(byId("desk-note"), leftOut(drawing, kind));
+    const make = drawing.isBlank || kind === "json" && !drawing.state.strokes.length ? null : WRITERS[kind];
+    if (make) download(await make(drawing.state), `sketch.${kind}`);
   });
   menu.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || !menu.open) return;
@@ -73,6 +70,20 @@ function saving(drawing) {
   document.addEventListener("pointerdown", (event) => {
     if (menu.open && !menu.contains(event.target)) menu.open = false;
   });
+}
+
+const WRITERS = {
+  svg: (state) => new Blob([toSvg(state)], { type: "image/svg+xml" }),
+  png: paperPicture,
+  json: (state) => new Blob([JSON.stringify(toJson(state))], { type: "application/json" }),
+};
+
+/** What a file of that kind would not hold, in words; empty where it holds all. */
+function leftOut({ isBlank, state: { strokes, background: picture } }, kind) {
+  if (isBlank) return "The paper is blank; draw something first.";
+  if (kind !== "json" || !picture) return "";
+  return strokes.length ? "The strokes were saved without the picture under them; an SVG keeps both."
+    : "There are no strokes to save, only a picture; save it as SVG or PNG.";
 }
 
 /** Take a file as the sketch: strokes where it holds strokes, otherwise a picture to draw over. */
@@ -102,9 +113,9 @@ async function read(file) {
     return { strokes, background: null };
   }
   if (file.type === "image/svg+xml" || name.endsWith(".svg")) {
-    const text = await file.text();
-    const strokes = fromSvg(text);
-    if (strokes !== null) return { strokes, background: null };
+    const sketch = fromSvg(await file.text());
+    const picture = sketch?.picture;
+    if (sketch) return { strokes: sketch.strokes, background: picture && await background(picture.src, picture) };
   }
   return { strokes: [], background: await toBackground(await onWhitePaper(file)) };
 }
@@ -123,22 +134,19 @@ function parse(text) {
   }
 }
 
-/** Keep the drawing in this browser, and give back that of the last visit. */
+/** Keep the drawing in this browser, and give back that of the last visit. Each tab has its own. */
 export function remember(drawing) {
   try {
-    const kept = JSON.parse(localStorage.getItem(KEY) || "null");
-    if (Array.isArray(kept?.strokes) && (kept.strokes.length || kept.background)) {
-      drawing.restore({ strokes: fromJson(kept) ?? [], background: kept.background ?? null });
+    const last = JSON.parse(kept(KEY));
+    if (Array.isArray(last?.strokes) && (last.strokes.length || last.background)) {
+      drawing.restore({ strokes: fromJson(last) ?? [], background: last.background ?? null });
     }
   } catch {
-    // Another version's drawing, or no storage allowed: begin with blank paper.
+    // Another version's drawing: begin with blank paper.
   }
-  const keep = debounce(() => {
-    try {
-      localStorage.setItem(KEY, JSON.stringify({ ...toJson(drawing.state), background: drawing.state.background }));
-    } catch {
-      // Full or forbidden: the drawing lives as long as the page.
-    }
+  const keepSoon = debounce(() => {
+    keep(KEY, JSON.stringify({ ...toJson(drawing.state), background: drawing.state.background }));
   }, 120);
-  drawing.addEventListener("change", ({ detail }) => { if (detail.settled) keep(); });
+  drawing.addEventListener("change", ({ detail }) => { if (detail.settled) keepSoon(); });
+  window.addEventListener("pagehide", keepSoon.flush);
 }

@@ -7,7 +7,7 @@ const WHILE = 700; // between searches during a stroke
 const SLIDE = 250; // after the last movement of the cut-off
 const TOP = 30;
 
-/** Tells "soon", "blank", "start", "found" {answer, gallery, more, fresh}, "named" {guesses} and "failed" {error}. */
+/** Tells "soon", "blank", "start", "found" {answer, gallery, like, more, fresh}, "named" {guesses}, "failed" {error}. */
 export class Finder extends EventTarget {
   gallery = null;
   like = null; // {id, name} of a photo to find others like; null: the sketch
@@ -16,6 +16,8 @@ export class Finder extends EventTarget {
   stop = null;
   timer = 0;
   asking = false; // the server, for the first photos
+  due = false; // a search for the drawing, as soon as that is answered
+  dropped = false; // whether the search before was ended without an answer
   searched = null; // the drawing of the last search, or the id of its photo
   named = 0; // how often a name was asked for
 
@@ -24,28 +26,45 @@ export class Finder extends EventTarget {
     this.drawing = drawing;
     this.book = book;
     this.options = options;
-    drawing.addEventListener("change", ({ detail }) => {
-      this.like = null;
-      this.later(detail.settled);
-    });
+    drawing.addEventListener("change", ({ detail }) => this.later(detail.settled));
     options.addEventListener("change", () => this.run());
-    options.addEventListener("cutoff", () => this.runIn(SLIDE));
+    options.addEventListener("cutoff", () => this.in(SLIDE, () => this.run()));
   }
 
   /** Whether what is shown is not yet what was asked for. */
-  get busy() { return Boolean(this.timer) || this.asking; }
+  get busy() { return Boolean(this.timer) || this.asking || this.due; }
 
+  /** The drawing has changed: search once it is still, and every so often while a stroke goes on. */
   later(settled) {
-    if (this.drawing.isBlank) {
-      this.run();
-    } else if (settled) this.runIn(STILL);
-    else if (!this.timer) this.runIn(WHILE);
+    if (this.like) {
+      this.like = null;
+      this.end();
+    }
+    if (this.drawing.isBlank) this.run();
+    else if (settled) this.in(STILL, () => this.follow(!this.dropped));
+    else if (!this.timer) this.in(WHILE, () => this.follow(false));
   }
 
-  runIn(milliseconds) {
+  in(milliseconds, act) {
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.run(), milliseconds);
+    this.timer = setTimeout(() => {
+      this.timer = 0;
+      act();
+    }, milliseconds);
     this.tell("soon");
+  }
+
+  /** End the search that runs, whose answer is not wanted any more. */
+  end() {
+    this.dropped = this.asking;
+    this.asking = false;
+    this.stop?.abort();
+  }
+
+  /** Search for the drawing once the search for an earlier one is answered, or now, ending that. */
+  follow(mayEnd) { // never two in a row, or on a slow machine there are no photos before the drawing is done
+    if (mayEnd || !this.asking) this.run();
+    else this.due = true;
   }
 
   /** Search in another gallery from now on, or in none; what still runs for the last one is dropped. */
@@ -54,6 +73,12 @@ export class Finder extends EventTarget {
     this.like = null;
     this.searched = null;
     this.run();
+  }
+
+  /** The gallery has been indexed: the same search once more, where that may find something else. */
+  renew(gallery, hasChanged) {
+    this.gallery = gallery;
+    if (hasChanged) this.run();
   }
 
   /** Search for photos like one. */
@@ -66,46 +91,47 @@ export class Finder extends EventTarget {
   async run() {
     clearTimeout(this.timer);
     this.timer = 0;
-    this.stop?.abort();
+    this.due = false;
+    this.end();
     this.next = null;
     if (!this.gallery || (!this.like && this.drawing.isBlank)) {
       this.searched = null;
-      this.asking = false;
       this.tell("blank");
       return;
     }
-    const { gallery } = this;
+    const { gallery, like } = this;
     const stop = new AbortController();
     this.stop = stop;
     this.asking = true;
-    const about = this.like?.id ?? this.drawing.state;
+    const about = like?.id ?? this.drawing.state;
     const fresh = about !== this.searched;
     this.tell("start", { fresh });
-    if (!this.like) this.name(stop.signal);
+    if (!like) this.name(stop.signal);
     try {
       const answer = await this.ask(0, stop.signal);
       if (stop.signal.aborted) return;
       this.searched = about;
       this.next = answer.next_offset;
       this.asking = false;
-      this.tell("found", { answer, gallery, more: false, fresh });
+      this.tell("found", { answer, gallery, like, more: false, fresh });
     } catch (error) {
-      if (isAbort(error) || stop.signal.aborted) return;
+      if (stop.signal.aborted) return;
       this.asking = false;
-      this.tell("failed", { error });
+      if (!isAbort(error)) this.tell("failed", { error });
     }
+    if (this.due) this.run();
   }
 
   /** The next photos of the same search. */
   async more() {
-    const { gallery, stop, next } = this;
+    const { gallery, like, stop, next } = this;
     if (next === null || this.timer || !stop || stop.signal.aborted) return; // timer: another search is near
     this.next = null;
     try {
       const answer = await this.ask(next, stop.signal);
       if (stop.signal.aborted) return;
       this.next = answer.next_offset;
-      this.tell("found", { answer, gallery, more: true, fresh: false });
+      this.tell("found", { answer, gallery, like, more: true, fresh: false });
     } catch (error) {
       if (isAbort(error) || stop.signal.aborted) return;
       this.next = next;

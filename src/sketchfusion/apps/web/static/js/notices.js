@@ -9,6 +9,12 @@ const KINDS = {
     text: "Choose a folder of photos on this machine. They are looked at once, and stay where they are.", label: "Choose a folder" },
   "empty-gallery": { picture: "photos", title: "This gallery has no photos",
     text: "Index a folder of photos into it, or choose another gallery.", label: "My photos" },
+  "lost-gallery": { picture: "photos", title: "This gallery is gone", label: "My photos",
+    text: "Its folder was moved or deleted. Choose another gallery, or index the photos again." },
+  "lost-folder": { picture: "folder", title: "The folder is gone", label: "Search all folders",
+    text: "The gallery has no photos of the folder that was chosen any more." },
+  "lost-photo": { picture: "search", title: "The photo is gone", label: "Back to the sketch",
+    text: "The photo that others should be like has left the gallery." },
   unusable: { picture: "photos", title: "This gallery cannot be used", label: "My photos" },
   unreachable: { picture: "plug", title: "The server does not answer", label: "Try again",
     text: "Start it again with “sketchfusion serve”. This page goes on by itself as soon as it is back; the drawing is kept." },
@@ -17,14 +23,15 @@ const KINDS = {
   filtered: { picture: "filter", title: "No photo meets the filters", label: "Clear the filters" },
   nothing: { picture: "search", title: "Nothing found", text: "Draw a few more lines." },
 };
+const TOLD = ["unreachable", "failed", "unusable", "lost-gallery", "lost-folder", "lost-photo"]; // not asked for
 let showing = null;
 
-/** Show one of KINDS, with other words or a button where it has one; null for none. */
-export function showNotice(kind, { text, act } = {}) {
+/** Show one of KINDS, with other words, or another act of the button where it has one; null for none. */
+export function showNotice(kind, { title, text, act } = {}) {
   const node = byId("notice");
   const given = KINDS[kind];
   const held = node.contains(document.activeElement);
-  fill(node, kind, given, { text, act });
+  fill(node, kind, given && { ...given, ...(title && { title }) }, { text, act });
   if (held) (node.querySelector("button") ?? byId("found")).focus({ preventScroll: true });
 }
 
@@ -36,7 +43,7 @@ function fill(node, kind, given, { text, act }) {
     return;
   }
   const words = given.text || text || "";
-  if (showing !== kind && ["unreachable", "failed", "unusable"].includes(kind)) say(`${given.title}. ${words}`);
+  if (showing !== kind && TOLD.includes(kind)) say(`${given.title}. ${words}`);
   showing = kind;
   const children = [icon(given.picture), el("h3", {}, given.title), el("p", {}, words)];
   if (given.label) {

@@ -130,14 +130,36 @@ export class Options extends EventTarget {
     this.minScore = null;
     this.label();
     this.list([]);
-    if (!gallery) return;
-    const path = ["galleries", gallery.id, "folders"];
-    const { folders } = await getJson(path).catch(() => ({ folders: [] })); // the search says what is wrong
-    if (gallery === this.gallery) this.list(folders);
+    if (gallery) await this.listFolders();
   }
 
+  /** The gallery was indexed: its folders may be other ones now, its filters stay. */
+  async renew(gallery) {
+    this.gallery = gallery;
+    await this.listFolders();
+  }
+
+  async listFolders() {
+    const { gallery } = this;
+    const { folders } = await getJson(["galleries", gallery.id, "folders"]).catch(() => ({})); // the search says what is wrong
+    if (folders && gallery === this.gallery) this.list(folders);
+  }
+
+  /** Offer folders; the one that was chosen stays so, even if it is none of them, until the search has said so. */
   list(folders) {
-    byId("folder").replaceChildren(el("option", { value: "" }, "All folders"),
+    const node = byId("folder");
+    const chosen = node.selectedOptions[0];
+    const { value } = node;
+    node.replaceChildren(el("option", { value: "" }, "All folders"),
       ...folders.map(({ id, name, photos }) => el("option", { value: id }, `${name || "(top)"} – ${plural(photos, "photo")}`)));
+    if (value && !folders.some(({ id }) => id === value)) node.append(chosen);
+    node.value = value;
+  }
+
+  /** Search all folders, since the one that was chosen is gone. */
+  async leaveFolder() {
+    byId("folder").value = "";
+    this.filtered();
+    await this.listFolders();
   }
 }

@@ -4,11 +4,13 @@ import { getJson, sendJson } from "./api.js";
 import { Browser, fit } from "./browser.js";
 import { byId, day, el, icon, note, plural } from "./dom.js";
 import { Jobs } from "./jobs.js";
+import { keep, kept } from "./keep.js";
 import { enable } from "./off.js";
 
 const KEY = "sketchfusion.gallery";
 
-/** Tells "gallery" {gallery} whenever another one is to be searched or the present one has changed; null: there is none. */
+/** Tells "gallery" {gallery, lost} when another one is to be searched, null where there is none, or none any more: the
+ * name of the lost one; "renewed" {gallery, hasChanged} when the present one was indexed. */
 export class Photos extends EventTarget {
   galleries = [];
   current = null;
@@ -33,14 +35,13 @@ export class Photos extends EventTarget {
     byId("index-form").addEventListener("change", () => this.target());
   }
 
-  /** Ask for the galleries; take that wanted, the present, that of the last visit, or the server's. Throws ApiError. */
-  async load(wanted) {
+  /** Ask for the galleries; take the present one, that of the last visit, or the server's. Throws ApiError. */
+  async load() {
     await this.ask();
     const usable = this.galleries.filter(({ problem }) => !problem);
-    const id = wanted ?? this.current?.id ?? remembered();
-    const gallery = usable.find((each) => each.id === id) ?? this.galleries.find(({ current }) => current)
-      ?? usable[0] ?? this.galleries[0] ?? null;
-    this.choose(gallery);
+    const id = this.current?.id ?? kept(KEY);
+    this.choose(usable.find((each) => each.id === id) ?? this.galleries.find(({ current }) => current)
+      ?? usable[0] ?? this.galleries[0] ?? null);
   }
 
   /** Ask which galleries there are, one time after the other, so that no late list replaces a newer. Throws ApiError. */
@@ -55,13 +56,28 @@ export class Photos extends EventTarget {
   }
 
   choose(gallery) {
+    this.take(gallery);
+    if (gallery) keep(KEY, gallery.id);
+    this.tell("gallery", { gallery });
+  }
+
+  /** The present gallery is not there any more. */
+  lose() {
+    const lost = this.current?.name;
+    if (!lost) return;
+    this.take(null);
+    this.tell("gallery", { gallery: null, lost });
+    this.ask().catch(() => {}); // it is asked for again when the dialog opens
+  }
+
+  take(gallery) {
     this.current = gallery;
-    if (gallery) remember(gallery.id);
-    byId("gallery-chip").textContent = gallery ? `${gallery.name} · ${gallery.photos.toLocaleString("en")}` : "none yet";
+    byId("gallery-chip").textContent = gallery ? `${gallery.name} · ${gallery.photos.toLocaleString("en")}` : "none";
     this.list();
     this.target();
-    this.dispatchEvent(new CustomEvent("gallery", { detail: { gallery } }));
   }
+
+  tell(type, detail) { this.dispatchEvent(new CustomEvent(type, { detail })); }
 
   /** Go to the photos of a gallery. */
   show(id) {
@@ -139,13 +155,23 @@ export class Photos extends EventTarget {
 
   /** What was indexed can be searched: what was begun here at once; the gallery that is shown is searched anew. */
   async ended({ job, begun }) {
-    const wanted = begun && job.state === "done" ? job.gallery : undefined;
+    const isWanted = begun && job.state === "done";
     try {
-      if (wanted || !this.current || job.gallery === this.current.id) await this.load(wanted);
-      else await this.ask();
+      await this.ask();
+      const gallery = this.galleries.find(({ id }) => id === job.gallery);
+      if (!gallery) return;
+      if (job.gallery === this.current?.id && !this.current.problem) this.renew(gallery, job);
+      else if (isWanted || !this.current || job.gallery === this.current.id) this.choose(gallery);
     } catch (error) {
       note(byId("photos-note"), error.message);
     }
+  }
+
+  /** The present gallery was indexed. */
+  renew(gallery, { summary }) {
+    this.take(gallery);
+    const hasChanged = !summary || summary.added + summary.changed + summary.removed > 0;
+    this.tell("renewed", { gallery, hasChanged });
   }
 }
 
@@ -154,20 +180,4 @@ function refill(list, rows) {
   const held = list.contains(document.activeElement) ? document.activeElement.dataset.key : null;
   list.replaceChildren(...rows);
   if (held) (list.querySelector(`[data-key="${CSS.escape(held)}"]`) ?? byId("photos-close")).focus();
-}
-
-function remembered() {
-  try {
-    return localStorage.getItem(KEY);
-  } catch {
-    return null;
-  }
-}
-
-function remember(id) {
-  try {
-    localStorage.setItem(KEY, id);
-  } catch {
-    // no storage: the server's first gallery next time
-  }
 }

@@ -96,32 +96,41 @@ function toPng(state, side, place, line) {
 
 const LONGEST = 1024; // of a background that is kept
 
-/** A background of a picture file: fitted to the paper, with the box of its ink. Throws where it cannot be read. */
+/** A background of a picture file, fitted to the paper. Throws where it cannot be read. */
 export async function toBackground(blob) {
   const url = URL.createObjectURL(blob);
   try {
-    const image = new Image();
-    image.src = url;
-    await image.decode();
-    const [width, height] = [image.naturalWidth || PAPER, image.naturalHeight || PAPER];
-    const shrink = Math.min(1, LONGEST / Math.max(width, height));
-    const canvas = document.createElement("canvas");
-    canvas.width = Math.max(1, Math.round(width * shrink));
-    canvas.height = Math.max(1, Math.round(height * shrink));
-    const context = canvas.getContext("2d");
-    context.fillStyle = "white";
-    context.fillRect(0, 0, canvas.width, canvas.height);
-    context.drawImage(image, 0, 0, canvas.width, canvas.height);
-    const scale = PAPER / Math.max(canvas.width, canvas.height);
-    const [x, y] = [(PAPER - canvas.width * scale) / 2, (PAPER - canvas.height * scale) / 2];
-    const box = inkBox(context.getImageData(0, 0, canvas.width, canvas.height));
-    const src = canvas.toDataURL("image/png");
-    await load(src);
-    return { src, x, y, width: canvas.width * scale, height: canvas.height * scale,
-      ink: box.map((value, index) => value * scale + (index % 2 ? y : x)) };
+    return await background(url);
   } finally {
     URL.revokeObjectURL(url);
   }
+}
+
+/** A background of a picture, with the box of its ink; `place` = {x, y, width, height} on the paper, or fitted to it. */
+export async function background(url, place = null) {
+  const image = new Image();
+  image.src = url;
+  await image.decode();
+  const shrink = Math.min(1, LONGEST / Math.max(image.naturalWidth, image.naturalHeight));
+  const canvas = document.createElement("canvas");
+  canvas.width = Math.max(1, Math.round(image.naturalWidth * shrink));
+  canvas.height = Math.max(1, Math.round(image.naturalHeight * shrink));
+  const context = canvas.getContext("2d");
+  context.fillStyle = "white";
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.drawImage(image, 0, 0, canvas.width, canvas.height);
+  const { x, y, width, height } = place ?? fitted(canvas);
+  const box = inkBox(context.getImageData(0, 0, canvas.width, canvas.height));
+  const src = canvas.toDataURL("image/png");
+  await load(src);
+  return { src, x, y, width, height, ink: box.map((value, index) => (
+    index % 2 ? y + (value * height) / canvas.height : x + (value * width) / canvas.width)) };
+}
+
+/** Where a picture goes so that it is as large as the paper and in its middle. */
+function fitted({ width, height }) {
+  const scale = PAPER / Math.max(width, height);
+  return { x: (PAPER - width * scale) / 2, y: (PAPER - height * scale) / 2, width: width * scale, height: height * scale };
 }
 
 /** [left, top, right, bottom] of what is darker than half way; all of it where that is most of the picture. */

@@ -17,6 +17,7 @@ export class Results extends EventTarget {
   hits = []; // in the order shown
   tiles = []; // theirs
   gallery = null; // theirs
+  like = null; // the photo that they are like; null: they are like the sketch
   answer = null;
 
   constructor(finder, options) {
@@ -57,10 +58,9 @@ export class Results extends EventTarget {
     }
   }
 
-  found({ answer, gallery, more, fresh }) {
+  found({ answer, gallery, like, more, fresh }) {
     byId("busy").hidden = true;
-    this.answer = answer;
-    this.gallery = gallery;
+    Object.assign(this, { answer, gallery, like });
     const held = this.held();
     if (!more) this.clear();
     const known = new Set(this.hits.map(({ id }) => id));
@@ -112,9 +112,13 @@ export class Results extends EventTarget {
       this.leave();
       this.options.show([], false);
     }
-    showNotice(error instanceof ApiError && error.code === "unreachable" ? "unreachable" : "failed", {
-      text: error.message, act: () => (more ? this.finder.more() : this.finder.run()),
-    });
+    const code = error instanceof ApiError ? error.code : "";
+    if (code === "unknown_folder") showNotice("lost-folder", { act: () => this.options.leaveFolder() });
+    else if (code === "unknown_photo" && this.finder.like) showNotice("lost-photo", { act: () => this.backToSketch() });
+    else {
+      showNotice(code === "unreachable" ? "unreachable" : "failed", {
+        text: error.message, act: () => (more ? this.finder.more() : this.finder.run()) });
+    }
   }
 
   blank() {

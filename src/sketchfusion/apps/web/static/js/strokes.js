@@ -3,6 +3,7 @@
 
 export const PAPER = 1024;
 export const BRUSH = 16;
+export const WIDEST = 120; // stroke that is taken from a file
 const STEPS = 200; // that can be undone
 const EMPTY = Object.freeze({ strokes: Object.freeze([]), background: null });
 
@@ -122,7 +123,7 @@ export function fromJson(content) {
     if (!points.every((point) => Array.isArray(point) && point.length >= 2 && point.every(isNumber))) return null;
     if (!points.length) continue;
     found.push({
-      width: isNumber(stroke.width) && stroke.width > 0 ? Math.min(stroke.width * scale, 120) : BRUSH,
+      width: isNumber(stroke.width) && stroke.width > 0 ? Math.min(stroke.width * scale, WIDEST) : BRUSH,
       points: points.map(([x, y, p]) => [x * scale + left, y * scale + top,
         ...(p === undefined ? [] : [Math.min(Math.max(p, 0), 1)])]),
     });

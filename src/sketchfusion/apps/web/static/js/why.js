@@ -11,9 +11,10 @@ const STILL = 220; // milliseconds until the edges are followed
 
 /** Tells "similar" {hit, gallery} when others like the photo are wanted. */
 export class Why extends EventTarget {
-  shown = null; // {hit, gallery, list, page, path}: see `open`
+  shown = null; // {hit, gallery, like, list, page, path}: see `open`
   stop = null;
   region = null;
+  unfollowed = false; // whether what the note says is why the edges could not be followed
   drawn = { page: null, url: "" }; // what the sketch's picture shows
 
   constructor(results, book) {
@@ -34,6 +35,7 @@ export class Why extends EventTarget {
       this.links.on = target.checked;
       this.links.draw();
     });
+    byId("why-photo").addEventListener("error", ({ target }) => { target.hidden = true; }); // what lies under it stays
     for (const kind of ["png", "coco"]) byId(`mask-${kind}`).addEventListener("click", () => exportMask(this, kind));
     for (const kind of ["json", "csv"]) byId(`points-${kind}`).addEventListener("click", () => exportPoints(this, kind));
   }
@@ -43,11 +45,11 @@ export class Why extends EventTarget {
 
   /** Open with a photo. It stays with the photos, the gallery and the sketch of now, whatever is found meanwhile. */
   open(hit) {
-    const { gallery, inSight: list } = this.results;
+    const { gallery, like, inSight: list } = this.results;
     const page = this.book.drawing.isBlank ? null : this.book.current();
     this.book.kept = page;
     if (!this.dialog.open) this.dialog.showModal();
-    this.show({ hit, gallery, list, page });
+    this.show({ hit, gallery, like, list, page });
   }
 
   key(event) {
@@ -103,21 +105,23 @@ export class Why extends EventTarget {
     this.follow.cancel();
     this.edges?.abort();
     this.region = null;
+    this.unfollowed = false;
     this.mask.clear();
     this.links.clear();
     this.offer();
   }
 
   tellFacts() {
-    const { hit, gallery, list } = this.shown;
+    const { hit, gallery, like, list } = this.shown;
     byId("why-title").textContent = hit.name;
-    byId("why-facts").textContent = [`score\u00a0${score(hit.score)}`, `${hit.width}\u00a0×\u00a0${hit.height}`,
+    const scored = like ? `likeness to ${like.name.split("/").pop()}` : "score";
+    byId("why-facts").textContent = [`${scored}\u00a0${score(hit.score)}`, `${hit.width}\u00a0×\u00a0${hit.height}`,
       day(hit.date).replaceAll(" ", "\u00a0")].filter(Boolean).join(" · ");
+    byId("sketch-caption").hidden = !like;
     byId("why-original").href = original(gallery.id, hit.id);
     byId("photo-picture").style.setProperty("--shape", String(hit.width / hit.height));
     byId("photo-picture").style.backgroundImage = `url("${thumbnail(gallery.id, hit.id)}")`;
-    byId("why-photo").src = picture(gallery.id, hit.id, 1024);
-    byId("why-photo").alt = hit.name;
+    Object.assign(byId("why-photo"), { src: picture(gallery.id, hit.id, 1024), alt: hit.name, hidden: false });
     enable(byId("why-previous"), hit !== list[0]);
     enable(byId("why-next"), hit !== list.at(-1));
   }
@@ -171,6 +175,8 @@ export class Why extends EventTarget {
     this.edges?.abort();
     const { region } = this;
     if (!region) return;
+    if (this.unfollowed) note(byId("why-note"), "");
+    this.unfollowed = false;
     byId("threshold-value").textContent = score(this.threshold);
     byId("mask").hidden = !byId("show-region").checked;
     if (byId("mask").hidden) return;
@@ -193,7 +199,9 @@ export class Why extends EventTarget {
       await this.mask.set(image, 0, 1, region);
       if (!signal.aborted) this.tell(this.mask.draw(0.5));
     } catch (error) {
-      if (!isAbort(error) && !signal.aborted) this.fail(error);
+      if (isAbort(error) || signal.aborted) return;
+      this.fail(error);
+      this.unfollowed = true;
     }
   }
 

@@ -1,0 +1,97 @@
+"""When the server is away, refuses, or has forgotten the sketch."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+LINE = [(0.1, 0.5), (0.9, 0.5)]
+AT_ONCE = 30
+
+
+def test_a_drawing_that_could_not_be_sent_is_sent_at_the_next_search(desk: Any) -> None:
+    desk.page.route(re.compile("/sketches$"), lambda route: route.abort(), times=1)
+    desk.draw(LINE)
+    notice = desk.page.locator("#notice button")
+    notice.focus()
+    desk.page.keyboard.press("Enter")
+    desk.expect(desk.page.locator(".card-open").first).to_be_visible()
+    desk.expect(desk.page.locator("#found")).to_be_focused()  # the button has gone
+
+
+def test_a_sketch_that_the_server_has_forgotten_is_sent_again(desk: Any, server: Any) -> None:
+    desk.search()
+    best = desk.cards()
+    server.service.sketches.sketches.clear()
+    with desk.page.expect_response(lambda each: each.url.endswith("/sketches") and each.status == 201):
+        answer = desk.answer(lambda: desk.page.click("#sort-date"))
+    desk.rest()
+    assert desk.cards() == [hit["id"] for hit in answer["hits"]]
+    desk.page.click("#sort-score")
+    desk.rest()
+    assert desk.cards() == best
+    desk.expect(desk.page.locator("#notice")).to_be_hidden()
+
+
+def test_the_server_goes_while_one_draws_and_comes_back(desk: Any, server: Any) -> None:
+    page, expect = desk.page, desk.expect
+    desk.search()
+    server.stop()
+    try:
+        desk.draw(LINE)
+        expect(page.locator("#notice h3")).to_have_text("The server does not answer")
+        expect(page.locator("#notice p")).to_contain_text("sketchfusion serve")
+        expect(page.locator("#guesses .empty")).to_be_visible()
+        desk.draw([(0.5, 0.1), (0.5, 0.9)])
+    finally:
+        server.start()
+    expect(page.locator(".card")).to_have_count(AT_ONCE)
+    expect(page.locator("#notice")).to_be_hidden()
+    assert len(desk.strokes()) == 3
+
+
+def test_a_page_opened_before_the_server_answers_waits_for_it(desk: Any, server: Any) -> None:
+    desk.page.route("**/api/v1/**", lambda route: route.abort())
+    desk.page.reload()
+    desk.expect(desk.page.locator("#notice h3")).to_have_text("The server does not answer")
+    desk.page.unroute("**/api/v1/**")
+    desk.expect(desk.page.locator("#notice h3")).to_have_text("Your photos appear here while you draw")
+
+
+def test_a_server_that_comes_back_with_a_token_says_that_it_wants_it(
+        open_page: Any, at_desk: Any, make_server: Any, served: Any, mini: Any) -> None:
+    """Not that it does not answer."""
+    server = make_server(served, mini, (served / "gallery",))
+    desk = at_desk(open_page(server.address))
+    desk.rest()
+    desk.search()
+    server.stop()
+    try:
+        desk.draw(LINE)
+        desk.expect(desk.page.locator("#notice h3")).to_have_text("The server does not answer")
+    finally:
+        server.told["token"] = "0123456789abcdef"
+        server.start()
+    desk.expect(desk.page.locator("#notice h3")).to_have_text("That did not work")
+    desk.expect(desk.page.locator("#notice p")).to_contain_text("this server wants a token")
+
+
+def test_a_page_opened_before_the_server_answers_tells_a_refusal_too(desk: Any) -> None:
+    desk.page.route("**/api/v1/**", lambda route: route.abort())
+    desk.page.reload()
+    desk.expect(desk.page.locator("#notice h3")).to_have_text("The server does not answer")
+    answer = {"error": {"code": "no_token", "message": "this server wants a token"}}
+    desk.page.unroute("**/api/v1/**")
+    desk.page.route("**/api/v1/**", lambda route: route.fulfill(status=401, json=answer))
+    desk.expect(desk.page.locator("#notice p")).to_have_text("this server wants a token")
+
+
+def test_a_failure_says_what_the_server_says(desk: Any) -> None:
+    answer = {"error": {"code": "gallery", "message": "the gallery is gone; index it again"}}
+    desk.page.route(re.compile(r"/search\?"), lambda route: route.fulfill(status=409, json=answer))
+    desk.draw()
+    notice = desk.page.locator("#notice")
+    desk.expect(notice).to_contain_text("the gallery is gone; index it again")
+    desk.page.unroute(re.compile(r"/search\?"))
+    notice.locator("button", has_text="Try again").click()
+    desk.expect(desk.page.locator(".card").first).to_be_visible()
