@@ -77,6 +77,22 @@ def test_text_of_twice_the_size_covers_no_tool(desk: Any) -> None:
     desk.page.locator("#clear").click()
 
 
+def test_on_a_narrow_page_text_of_twice_the_size_is_neither_cut_nor_broken(open_page: Callable[..., Any], at_desk: Any,
+                                                                          server: Any) -> None:
+    desk = at_desk(open_page(server.address, width=360))
+    desk.rest()
+    desk.page.evaluate("document.documentElement.style.fontSize = '32px'")
+    skip = desk.page.locator(".skip").bounding_box()
+    assert skip["y"] + skip["height"] <= 0
+    for name in ("gallery-chip", "guesses", "found-title"):
+        node = desk.page.locator(f"#{name}")
+        assert node.evaluate("node => node.scrollWidth - node.clientWidth") <= 0, name
+        assert node.evaluate("node => node.scrollHeight - node.clientHeight") <= 0, name
+    assert desk.page.locator("#found-title").evaluate(
+        "node => Math.round(node.offsetHeight / parseFloat(getComputedStyle(node).lineHeight))") == 1
+    assert desk.page.evaluate(OUTSIDE, 360) == []
+
+
 def test_the_names_are_in_sight_in_a_low_window(desk: Any) -> None:
     desk.page.set_viewport_size({"width": 1366, "height": 620})
     desk.search()
