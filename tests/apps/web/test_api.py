@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from sketchfusion.apps.web.coco import run_lengths
 from sketchfusion.apps.web.settings import API, Limits
 from sketchfusion.apps.web.sketches import read_body
 from sketchfusion.fusion.extractor import SketchFusion
+from sketchfusion.index.gallery import Gallery
 from sketchfusion.index.record import RECORD_NAME
+from sketchfusion.index.store import path_id
 
 
 def found(client: TestClient, gallery: str, sketch: str, **query: Any) -> dict[str, Any]:
@@ -116,6 +119,69 @@ def test_what_is_refused(client: TestClient, method: str, path: str, options: di
     answer = client.request(method, API + path, **options)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
     assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+BROWSERS = [  # the last one asks a plain http:// address, where browsers do not say what they ask for
+    {"Sec-Fetch-Dest": "document", "Accept": "*/*"}, {"Sec-Fetch-Dest": "document", "Accept": "application/json"},
+    {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"}]
+PROGRAMS = [
+    {}, {"Accept": "*/*"}, {"Accept": ""}, {"Accept": "application/json"}, {"Accept": "application/json, text/html"},
+    {"Accept": "text/html;q=0.4, application/*;level=1;q=0.5"}, {"Accept": "text/html;q=0"}, {"Accept": "image/*"},
+    {"Sec-Fetch-Dest": "empty", "Accept": "text/html"}, {"Sec-Fetch-Dest": "image"}, {"Accept": "text/htmlx, q=;q=1.1"}]
+
+
+@pytest.mark.parametrize(("path", "status"), [
+    ("/nothing", 404), ("/static/nothing.js", 404), (f"{API}/jobs/none", 404), (f"{API}/folders?path=none", 404),
+    (f"{API}/sketches", 405), (f"{API}/sketches/none/points?count=many", 422)])
+def test_browsers_show_a_page_where_programs_get_json(client: TestClient, path: str, status: int) -> None:
+    answers = [client.get(path, headers=headers) for headers in PROGRAMS]
+    message = answers[0].json()["error"]["message"]
+    assert all(answer.json()["error"]["message"] == message for answer in answers)
+    pages = [client.get(path, headers=headers) for headers in BROWSERS]
+    for page in pages:
+        assert page.headers["content-type"] == "text/html; charset=utf-8"
+        assert page.text.startswith('<!doctype html><html lang="en">')
+        assert "<title>SketchFusion</title>" in page.text
+        assert f"<p>{escape(message)}</p>" in page.text
+        assert '<a href="/">Go to the page</a>' in page.text
+    for answer in answers + pages:
+        assert answer.status_code == status
+        assert answer.headers["vary"] == "Sec-Fetch-Dest, Accept"
+        assert "default-src 'self'" in answer.headers["content-security-policy"]
+        assert answer.headers["cache-control"] == "no-store"
+
+
+def test_the_page_of_an_error_wants_no_more_than_its_own_words(open_client: Callable[..., TestClient],
+                                                              place: Path, tmp_path: Path) -> None:
+    """Who opens the page without the token, or by another name, reads what to do; headers of the error are kept."""
+    client = open_client(place, home=tmp_path, token="abcdefgh12345678")
+    page = client.get("/", headers=BROWSERS[2])
+    assert (page.status_code, page.headers["www-authenticate"]) == (401, "Bearer")
+    assert "<p>this server wants a token. Open the address that `sketchfusion serve` printed" in page.text
+    assert "style" not in page.text
+    assert "script" not in page.text
+    page = client.get("/", headers={**BROWSERS[0], "Host": "<b>evil.example</b>"})
+    assert page.status_code == 400
+    assert "&#x27;&lt;b&gt;evil.example&lt;/b&gt;&#x27;" in page.text
+    assert "<b>" not in page.text
+
+
+def test_an_original_that_is_gone_is_told_on_a_page(open_client: Callable[..., TestClient], own_place: Path,
+                                                    tiny_model: SketchFusion,
+                                                    gallery_of: Callable[[Path], str]) -> None:
+    hostile = own_place / "photos" / "<img src=x onerror='alert(1)'>&lt;\".png"
+    (own_place / "photos" / "photo0.png").rename(hostile)
+    Gallery.open(own_place / "gallery").update([own_place / "photos"], tiny_model)
+    client = open_client(own_place)
+    address = f"{gallery_of(own_place)}/photos/{path_id(str(hostile))}/original"
+    assert client.get(address, headers=BROWSERS[0]).headers["content-type"] == "image/png"
+    hostile.unlink()
+    told, page = client.get(address), client.get(address, headers=BROWSERS[0])
+    assert (told.status_code, told.json()["error"]["code"]) == (404, "photo_gone")
+    assert page.status_code == 404
+    assert hostile.name in told.json()["error"]["message"]
+    assert f"<p>{escape(told.json()['error']['message'])}</p>" in page.text
+    assert "<img" not in page.text
 
 
 def test_a_gallery_is_made_and_updated(client: TestClient,

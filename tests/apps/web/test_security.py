@@ -24,6 +24,7 @@ from sketchfusion.index.store import path_id
 
 TOKEN = "abcdefgh12345678"
 BASE = "http://127.0.0.1"
+PUBLIC = "https://photos.example.org"
 OpenClient = Callable[..., TestClient]
 
 
@@ -88,6 +89,8 @@ def test_others_need_a_good_token() -> None:
             Settings(host="0.0.0.0", token=token)
     for host in ("127.0.0.1", "127.8.8.8", "::1", "localhost"):
         assert Settings(host=host).token is None
+        with pytest.raises(ConfigError, match=f"at {PUBLIC} others .* token is needed"):
+            Settings(host=host, public_url=PUBLIC)
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "localhost.evil.example",

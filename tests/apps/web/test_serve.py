@@ -37,7 +37,7 @@ def started(*options: str, **environment: str) -> Iterator[tuple[subprocess.Pope
     assert process.stdout is not None
     try:
         line = process.stdout.readline()
-        found = re.search(r"http://\S+", line)
+        found = re.search(r"https?://\S+", line)
         if found is None:
             process.kill()
             raise AssertionError(f"it did not start: {line}{process.communicate()[1]}")
@@ -105,6 +105,21 @@ def test_from_the_first_line_to_the_last(place: Path, tmp_path: Path) -> None:
     assert TOKEN not in out + errors  # after the one line that says where the page is
 
 
+def test_behind_a_proxy(place: Path, tmp_path: Path) -> None:
+    public = "https://photos.example.org"
+    with started(*options_of(place, tmp_path), SKETCHFUSION_PUBLIC_URL=f"{public}:443/") as (process, printed):
+        made = re.fullmatch(rf"{public}/\?token=([0-9a-f]{{32}})", printed)  # on a loopback address, too
+        assert made is not None
+        assert process.stderr is not None
+        told = next(line for line in process.stderr if "forward" in line)
+        local = re.search(r" (http://127\.0\.0\.1:\d+)/$", told)
+        assert local is not None
+        for host in ("photos.example.org", "127.0.0.1"):
+            assert get(f"{local[1]}{API}/health", Host=host)[0] == 401
+            assert get(f"{local[1]}{API}/health", Host=host, Authorization=f"Bearer {made[1]}")[0] == 200
+        assert get(f"{local[1]}{API}/health", Host="example.org")[0] == 400
+
+
 @pytest.fixture
 def refused(place: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
     """``refused(*options)``: exit code and messages of a command that cannot start."""
@@ -133,6 +148,9 @@ def test_a_port_that_is_taken(refused: Callable[..., tuple[int, str]], place: Pa
     (["--host", "192.0.2.1", "--photos", "{top}"], 2, "cannot listen at 192.0.2.1"),
     (["--host", "." * 80, "--photos", "{top}"], 2, "cannot"),
     (["--host", "0.0.0.0", "--token", "short"], 2, "at least 16 letters and digits"),
+    (["--public-url", "https://photos.example.org", "--token", "short"], 2, "at least 16 letters and digits"),
+    (["--public-url", "photos.example.org"], 2, "such as https://photos.example.org; no path"),
+    (["--public-url", "https://example.org/photos"], 2, "Got 'https://example.org/photos'"),
     (["--port", "70000"], 2, "65535")])
 def test_what_keeps_it_from_starting(refused: Callable[..., tuple[int, str]], place: Path, options: list[str],
                                      code: int, message: str) -> None:

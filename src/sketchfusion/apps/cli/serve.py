@@ -35,7 +35,10 @@ def serve(
         help="Folder in which the page makes galleries; default: the user's data folder.", show_default=False)] = None,
     token: Annotated[str | None, typer.Option(
         envvar="SKETCHFUSION_TOKEN", help="What clients must show, at least 16 letters and digits; made where it is "
-        "needed, which is on any address but this machine's own.", show_default=False)] = None,
+        "needed, which is on any address but this machine's own, and with --public-url.", show_default=False)] = None,
+    public_url: Annotated[str | None, typer.Option(
+        envvar="SKETCHFUSION_PUBLIC_URL", help="Address at which a proxy serves the page to others, such as "
+        "https://photos.example.org.", show_default=False)] = None,
     show: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = False,
     preset: common.Preset = None,
     device: common.Device = "auto",
@@ -50,9 +53,10 @@ def serve(
 
     for folder in gallery or ():
         Gallery.open(folder)
-    made = token or (None if is_loopback(host) else secrets.token_hex(16))
+    made = token or (None if is_loopback(host) and public_url is None else secrets.token_hex(16))
     settings = Settings(galleries=tuple(gallery or ()), home=galleries or default_home(), photos=photos or Path.home(),
-                        host=host, port=port, token=made, model=preset, device=device, dtype=dtype)
+                        host=host, port=port, token=made, public_url=public_url, model=preset, device=device,
+                        dtype=dtype)
     if not settings.photos.is_dir():
         raise ConfigError(f"there is no folder {settings.photos}; give one with --photos")
     with listening(host, port) as listener:
@@ -92,8 +96,11 @@ def run(settings: object, listener: socket.socket, *, show: bool) -> None:
         common.note(f"Note: the model that made {gallery} is another one now, so it cannot be searched. Describe its "
                     "photos anew with `sketchfusion index --rebuild`.")
     address = address_of(settings.host, listener.getsockname()[1])
-    whole = address + (f"?token={settings.token}" if settings.token else "")
+    opened = f"{settings.public_url}/" if settings.public_url else address
+    whole = opened + (f"?token={settings.token}" if settings.token else "")
     typer.echo(f"SketchFusion ({loaded.model.name}) at {whole}")
+    if settings.public_url:
+        common.note(f"The proxy before it has to forward to {address}")
     common.note("Ctrl-C stops it.")
     sys.stdout.flush()
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_S,

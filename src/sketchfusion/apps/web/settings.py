@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from sketchfusion.errors import ConfigError
 
 API = "/api/v1"
 KIB, MIB = 2**10, 2**20
+PORTS = {"http": 80, "https": 443}  # that browsers leave out
+PUBLIC = re.compile(r"(https?)://([a-z0-9][a-z0-9._-]*|\[[0-9a-f:.]+])(?::([0-9]{1,5}))?/?")
 
 
 @dataclass(frozen=True)
@@ -61,11 +64,12 @@ class Settings:
         home: folder in which the page makes galleries; those in it are served too.
         photos: folder below which the page may index.
         host, port: of the socket; port 0 is any free one.
-        token: what clients must show; None: nothing, only on a loopback address.
+        token: what clients must show; None: nothing, only on a loopback address without a public URL.
+        public_url: where people find the page if a proxy stands before the server; kept as browsers write an origin.
         model, device, dtype: the model of new galleries where no gallery tells one, and where models run.
         limits: see there.
     Raises:
-        ConfigError: a token is missing or too short.
+        ConfigError: a token is missing or too short; the public URL is none.
     """
 
     galleries: tuple[Path, ...] = ()
@@ -74,18 +78,38 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 7861
     token: str | None = None
+    public_url: str | None = None
     model: str | None = None
     device: str = "auto"
     dtype: str = "auto"
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
-        if self.token is None and not is_loopback(self.host):
-            raise ConfigError(f"on {self.host} others can reach the page, so a token is needed; give one with --token, "
-                              "or bind to 127.0.0.1")
+        if self.public_url is not None:
+            object.__setattr__(self, "public_url", origin_of(self.public_url))
+        if self.token is None and (self.public_url or not is_loopback(self.host)):
+            raise ConfigError(f"at {self.public_url or self.host} others can reach the page, so a token is needed; "
+                              "give one with --token, or bind to 127.0.0.1 and leave --public-url out")
         if self.token is not None and (len(self.token) < 16 or not self.token.isascii() or not self.token.isalnum()):
             raise ConfigError("a token must have at least 16 letters and digits, and nothing else; leave --token out "
                               "to have one made")
+
+
+def origin_of(url: str) -> str:
+    """The address of a whole site as browsers write it in ``Origin``. Raises ConfigError: it is none."""
+    try:
+        if (found := PUBLIC.fullmatch(url.lower())) is None:
+            raise ValueError(url)
+        scheme, host, told = found.groups()
+        port = int(told or PORTS[scheme])
+        if not 0 < port < 2**16:
+            raise ValueError(port)
+        name = f"[{ipaddress.IPv6Address(host[1:-1])}]" if host.startswith("[") else host
+    except ValueError:
+        raise ConfigError("a public URL is http:// or https://, a host, and a port if it needs one, such as "
+                          f"https://photos.example.org; no path, since the page takes the whole site. Got {url!r}"
+                          ) from None
+    return f"{scheme}://{name}" + ("" if port == PORTS[scheme] else f":{port}")
 
 
 def is_loopback(host: str) -> bool:

@@ -95,3 +95,39 @@ def test_a_failure_says_what_the_server_says(desk: Any) -> None:
     desk.page.unroute(re.compile(r"/search\?"))
     notice.locator("button", has_text="Try again").click()
     desk.expect(desk.page.locator(".card").first).to_be_visible()
+
+
+def test_behind_a_proxy_the_page_works_and_does_not_say_that_all_stays_on_this_machine(
+        open_page: Any, at_desk: Any, make_server: Any, served: Any, mini: Any) -> None:
+    """Called by the public name, with the token; without it a small page says what is wanted."""
+    server = make_server(served, mini, (served / "gallery",))
+    server.stop()
+    public = f"http://photos.localhost:{server.port}"
+    server.told.update(public_url=public, token="0123456789abcdef")
+    server.start()
+    page = open_page(f"{public}/")
+    desk = at_desk(page)
+    desk.expect(page.locator("body")).to_contain_text("this server wants a token")
+    page.goto(f"{public}/?token=0123456789abcdef")
+    desk.rest()
+    desk.search()
+    desk.expect(page.locator(".privacy")).to_have_text("Drawings go to this server alone")
+    page.click("#open-photos")
+    desk.expect(page.locator("#photos .dialog-title")).to_contain_text("from a folder on the server")
+
+
+def test_the_original_of_a_photo_that_is_gone_says_so_on_a_page(desk: Any, served: Any) -> None:
+    desk.search()
+    name = desk.page.locator(".card-name").first.inner_text()
+    file = next((served / "photos").glob(f"*/{name}"))
+    hidden = file.with_name(f"{name}.away")
+    file.rename(hidden)
+    try:
+        desk.page.locator(".card").first.hover()
+        with desk.page.expect_popup() as opened:
+            desk.page.locator(".card a").first.click()
+        desk.expect(opened.value.locator("body")).to_contain_text(f"the file of {name} is not there any more")
+        opened.value.click("a")
+        desk.expect(opened.value.locator("#paper")).to_be_visible()
+    finally:
+        hidden.rename(file)

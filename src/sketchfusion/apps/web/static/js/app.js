@@ -73,6 +73,12 @@ finder.addEventListener("failed", ({ detail: { error } }) => {
 });
 finder.addEventListener("start", stopWaiting);
 
+/** Say so where the server is not on the machine that the page is looked at on. */
+function tellWhere() {
+  if (["localhost", "127.0.0.1", "[::1]"].includes(location.hostname)) return;
+  for (const node of document.querySelectorAll("[data-elsewhere]")) node.textContent = node.dataset.elsewhere;
+}
+
 async function begin() {
   try {
     await photos.load();
@@ -83,4 +89,5 @@ async function begin() {
   }
 }
 
+tellWhere();
 begin();

@@ -6,7 +6,7 @@ const KINDS = {
   blank: { picture: "photos", title: "Your photos appear here while you draw",
     text: "A few lines are enough. Or begin with one of the examples below the paper." },
   "no-gallery": { picture: "photos", title: "No photos yet",
-    text: "Choose a folder of photos on this machine. They are looked at once, and stay where they are.", label: "Choose a folder" },
+    text: "Choose a folder of photos. They are looked at once, and stay where they are.", label: "Choose a folder" },
   "empty-gallery": { picture: "photos", title: "This gallery has no photos",
     text: "Index a folder of photos into it, or choose another gallery.", label: "My photos" },
   "lost-gallery": { picture: "photos", title: "This gallery is gone", label: "My photos",
