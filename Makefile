@@ -3,16 +3,21 @@ PYTHON ?= python3
 VENV ?= .venv
 TORCH ?= torch==2.13.0
 PRESET ?=
+TIER ?= default
 BIN := $(VENV)/bin
 DEMO := .demo
 PHOTOS ?= $(DEMO)/world/photo
 SKETCHES := $(DEMO)/world/sketch
 
+TESTS_all := not weights and not gpu and not slow
+TESTS_default := $(TESTS_all) and not thorough
+
 .PHONY: help demo test docs lint clean
 help:
 	@echo "make demo                  install, index a drawn gallery, search it with sketches, draw the results"
 	@echo "make demo PHOTOS=FOLDER    the same with your own photos"
-	@echo "make test                  install, lint, type-check and run the tests"
+	@echo "make test                  install, lint, type-check and run the tests; some minutes"
+	@echo "make test TIER=all         the same with the tests that take longer, as CI does"
 	@echo "make docs                  build the documentation as a site into site/"
 	@echo "make clean                 remove what these made ($(VENV), $(DEMO), site)"
 
@@ -28,10 +33,11 @@ demo: $(VENV)/installed
 	@VENV=$(VENV) PHOTOS="$(PHOTOS)" DEMO=$(DEMO) PRESET=$(PRESET) bash scripts/demo.sh
 
 test: $(VENV)/installed
-	@echo "==> ruff, mypy, pytest"
+	$(if $(TESTS_$(TIER)),,$(error there is no tier "$(TIER)" of tests; give TIER=default or TIER=all))
+	@echo "==> ruff, mypy, pytest ($(TIER) tier)"
 	$(BIN)/ruff check
 	$(BIN)/mypy
-	$(BIN)/pytest -n logical
+	$(BIN)/pytest -n logical -m '$(TESTS_$(TIER))'
 
 docs: $(VENV)/installed
 	$(BIN)/python scripts/cli_reference.py

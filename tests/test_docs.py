@@ -144,6 +144,7 @@ def workplace(tmp_path: Path, sketch_file: Path, photo_folder: Path, encoder_fol
     return tmp_path
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", RUN_PAGES)
 def test_every_snippet_runs_or_says_why_not(name: str, workplace: Path) -> None:
     namespace: dict[str, Any] = {"__name__": "snippet"}
@@ -230,6 +231,7 @@ def test_the_site_fetches_nothing() -> None:
         assert not re.search(r"!\[[^\]]*\]\(\w+://|<(?:img|script|link|iframe)\b[^>]*://", page(name)), name
 
 
+@pytest.mark.thorough
 def test_the_site_builds_without_a_warning_or_an_address_of_others(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
     built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False,

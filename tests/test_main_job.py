@@ -21,6 +21,7 @@ def main_job() -> ModuleType:
     return module
 
 
+@pytest.mark.thorough
 def test_real_photos_are_indexed_killed_resumed_and_searched(main_job: ModuleType, data_root: Path,
                                                              tmp_path: Path) -> None:
     photos = tmp_path / "photos"

@@ -54,6 +54,7 @@ def size(png: bytes) -> tuple[int, int]:
         return picture.size
 
 
+@pytest.mark.thorough
 def test_every_cell_runs_and_gives_what_the_repository_has() -> None:
     for old, new in zip(committed().cells, SCRIPT["run"](NOTEBOOK).cells, strict=True):
         where = f"cell {old.id}: {AGAIN}"

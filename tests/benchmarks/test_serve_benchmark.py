@@ -24,6 +24,8 @@ from sketchfusion.fusion.extractor import SketchFusion
 from sketchfusion.index.gallery import Gallery
 from sketchfusion.sketches import Drawing
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def modules(load_modules: Callable[..., dict[str, ModuleType]]) -> dict[str, Any]:

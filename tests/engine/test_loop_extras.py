@@ -254,6 +254,7 @@ def test_a_restart_forgets_what_was_drawn(tmp_path: Path) -> None:
     assert not (tmp_path / "tensorboard").exists()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("every", [2, 3])
 def test_a_kill_loses_the_steps_since_the_last_checkpoint_and_no_more(every: int, tmp_path: Path) -> None:
     """SIGKILL after step 5, in a process of its own; what goes on from there ends as if nothing had happened."""

@@ -308,6 +308,7 @@ def test_the_figures_are_those_of_the_saved_model(write_recipe: WriteRecipe, mak
     assert figures["recognition_Acc@1"] == pytest.approx(sum(right) / len(right))
 
 
+@pytest.mark.thorough
 def test_a_finetuned_run_goes_on_where_it_stopped_and_saves_the_average(write_recipe: WriteRecipe,
                                                                        tmp_path: Path) -> None:
     """Nothing of it is special: checkpoints, the average and the saved folder hold the backbones like the fusion."""

@@ -146,6 +146,7 @@ def test_a_prompt_set_later_is_among_the_overrides(tmp_path: Path, make_tiny: Ma
     assert make_tiny(*model.overrides).fingerprint == model.fingerprint
 
 
+@pytest.mark.thorough
 def test_another_process_gives_the_same_feature(photo_folder: Path, tiny_model: SketchFusion) -> None:
     photo = photo_folder / "photo0.jpg"
     code = ("import sys; from sketchfusion import SketchFusion\n"

@@ -20,6 +20,8 @@ from sketchfusion.index.gallery import Gallery
 from sketchfusion.index.lance import LanceStore
 from sketchfusion.index.verify import verify
 
+pytestmark = pytest.mark.thorough
+
 SCRIPT = """
 import sys
 from pathlib import Path

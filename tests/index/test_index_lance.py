@@ -109,6 +109,7 @@ def pages(store: LanceStore, query: np.ndarray, top: int, count: int) -> list[Hi
             for hit in find(store, query, SearchOptions(top=top, offset=offset)).hits]
 
 
+@pytest.mark.thorough
 def test_pages_of_an_approximate_search_give_each_photo_once(make_store: Callable[..., LanceStore]) -> None:
     store = make_store(64, ann_threshold=3000)
     store.upsert(many(6000, size=64, seed=5))
@@ -140,6 +141,7 @@ def test_what_an_approximate_search_overlooks_comes_on_a_later_page(make_store: 
     assert find(store, query, SearchOptions(top=300)).hits[2].path == best[2]
 
 
+@pytest.mark.thorough
 def test_pages_of_many_copies_in_an_approximate_search(make_store: Callable[..., LanceStore]) -> None:
     photos = many(1500, seed=3)
     copies = [photo(f"/copies/{number:03}.jpg", photos[0].descriptor) for number in range(2 * HEAD)]

@@ -58,6 +58,7 @@ def trained_parts(write_recipe: WriteRecipe) -> None:
         train(kind, write_recipe(kind, training={"steps": 1, "checkpoint_every": 0}))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["vae", "clip", "diffusion"])
 def test_interrupted_and_resumed_equals_uninterrupted(
     kind: str, write_recipe: WriteRecipe, tmp_path: Path, request: pytest.FixtureRequest,

@@ -126,6 +126,7 @@ def test_one_name_for_one_thing() -> None:
     assert captions("photo", "") == ["a photo"] * 4
 
 
+@pytest.mark.thorough
 @pytest.mark.realdata
 def test_real_data_pack(data_root: Path, tmp_path: Path) -> None:
     manifest = pack(data_root, tmp_path / "out", PackOptions(size=64, per_class=2, only=(

@@ -57,6 +57,7 @@ def test_list_as_table() -> None:
     assert lines["mini"].rstrip().endswith(mini_state())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", preset_names())
 def test_info_of_every_preset(name: str) -> None:
     summary, preset = told(name), load_preset(name)
@@ -79,7 +80,8 @@ def test_the_paper_sizes() -> None:
 
 @pytest.mark.parametrize("name", ["tiny", "sd21-clip-l14"])
 def test_the_table_adds_up(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sketchfusion.apps.cli.info.summarise", lambda preset: told(name))
+    summary = told(name)
+    monkeypatch.setattr("sketchfusion.apps.cli.info.summarise", lambda preset: summary)
     result = run("info", name)
     assert result.exit_code == 0
     parts = told(name)["cost"]

@@ -58,6 +58,7 @@ def grown() -> Iterator[Callable[[], float]]:
     tracemalloc.stop()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", HURTFUL)
 def test_no_drawing_takes_much_more_memory_than_it_has_bytes(client: TestClient, grown: Callable[[], float],
                                                              name: str) -> None:

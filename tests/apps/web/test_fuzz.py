@@ -60,6 +60,7 @@ def fits(value: Any, limit: int = 40_000) -> bool:
     return len(quote(str(value))) < limit
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("mode", list(schemathesis.GenerationMode), ids=lambda mode: mode.name.lower())
 @pytest.mark.parametrize("label", OPERATIONS)
 def test_the_document_is_kept(client: TestClient, real: dict[str, str], label: str,

@@ -82,6 +82,7 @@ def refuses(address: str) -> bool:
     return False
 
 
+@pytest.mark.thorough
 def test_from_the_first_line_to_the_last(place: Path, tmp_path: Path) -> None:
     body = b'{"width": 90, "height": 90, "strokes": [{"points": [[9, 9], [80, 80]]}]}'
     with started(*options_of(place, tmp_path), "--host", "0.0.0.0", SKETCHFUSION_TOKEN=TOKEN) as (process, printed):

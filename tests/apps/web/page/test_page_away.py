@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
+
+pytestmark = pytest.mark.thorough
+
 LINE = [(0.1, 0.5), (0.9, 0.5)]
 AT_ONCE = 30
 

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.thorough
+
 PAPER = 1024
 LINE = [(0.1, 0.5), (0.9, 0.5)]
 

@@ -13,6 +13,8 @@ from PIL import Image, ImageOps
 
 from sketchfusion.svg import render_svg
 
+pytestmark = pytest.mark.thorough
+
 PAPER = 1024
 SVG = "{http://www.w3.org/2000/svg}"
 LINE = [(0.1, 0.5), (0.9, 0.5)]

@@ -12,6 +12,8 @@ from PIL import Image
 from sketchfusion.fusion.extractor import SketchFusion
 from sketchfusion.index.gallery import Gallery
 
+pytestmark = pytest.mark.thorough
+
 STATES = ["blank", "found", "filters", "why", "photos", "gone"]
 OUTSIDE = """width => [...document.querySelectorAll("body *")].filter((node) => {
   const box = node.getBoundingClientRect();

@@ -6,7 +6,11 @@ import re
 import shutil
 from typing import Any
 
+import pytest
+
 from sketchfusion.apps.web.galleries import NAME
+
+pytestmark = pytest.mark.thorough
 
 
 def choose_folder(desk: Any, *names: str) -> None:

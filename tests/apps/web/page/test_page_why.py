@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.thorough
+
 SIDE = 96  # of the photos
 PAPER = 1024
 COUNT_VEILED = """node => {
