@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from sketchfusion.data.packed.sampling import generator_for
-from sketchfusion.engine import checkpoint, loop
+from sketchfusion.engine import checkpoint
 from sketchfusion.engine.averaging import Average
 from sketchfusion.engine.checkpoint import (
     BEST,
@@ -33,6 +33,7 @@ from sketchfusion.engine.checkpoint import (
 from sketchfusion.engine.config import DataConfig, Recipe, TrainingConfig
 from sketchfusion.engine.loop import fit, is_due, recipe_digest
 from sketchfusion.engine.memory import peak_memory_bytes
+from sketchfusion.engine.run import Run, Status
 from sketchfusion.engine.runtime import open_run
 from sketchfusion.errors import ConfigError, DataError
 
@@ -80,7 +81,7 @@ def train(task: Toy, output: Path, *, stop_at: int = 0, kill_at: int = 0, resume
     """Run a recipe; ended after a step by SIGTERM or SIGKILL if told so."""
     recipe = make_recipe(output, **training)
 
-    def end(status: loop.Status) -> None:
+    def end(status: Status) -> None:
         for step, number in ((stop_at, signal.SIGTERM), (kill_at, signal.SIGKILL)):
             if status.step == step:
                 os.kill(os.getpid(), number)
@@ -223,7 +224,7 @@ def test_the_other_processes_neither_evaluate_nor_write_but_wait(tmp_path: Path)
     task, recipe = Toy(), make_recipe(tmp_path, **BY_SCORE)
     real = open_run(recipe, device="cpu")
     other = Other(real.accelerator)
-    fit(task, recipe, loop.Run(tmp_path, other, real.started))
+    fit(task, recipe, Run(tmp_path, other, real.started))
     assert not task.judged
     assert {file.name for file in tmp_path.iterdir()} == {"recipe.json"}
     assert other.waited == 1 + 5 + 1  # the beginning, the evaluations, the last checkpoint

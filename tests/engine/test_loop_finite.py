@@ -20,6 +20,8 @@ from sketchfusion.engine import loop
 from sketchfusion.engine.averaging import Average
 from sketchfusion.engine.checkpoint import BEST, FOLDER, STATE, collect, latest_checkpoint
 from sketchfusion.engine.config import DataConfig, Recipe, TrainingConfig
+from sketchfusion.engine.meter import Meter
+from sketchfusion.engine.run import Run
 from sketchfusion.engine.runtime import open_run
 from sketchfusion.errors import DataError, SketchFusionError
 
@@ -104,7 +106,7 @@ def test_a_run_that_is_stopped_or_out_of_time_does_not_keep_it_either(tmp_path: 
                                                                       monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SketchFusionError, match=r"at step 5, .* go on from the start, and"):
         train(Toy(SPOIL["nan"], stopped=SPOILT + 1), tmp_path / "stopped")
-    monkeypatch.setattr(loop.Meter, "share", lambda self, step: float(step >= 6))
+    monkeypatch.setattr(Meter, "share", lambda self, step: float(step >= 6))
     with pytest.raises(SketchFusionError, match=r"at step 5, .* go on from step-00000003"):
         train(Toy(SPOIL["nan"]), tmp_path / "late", checkpoint_every=3, steps=1000)
     assert not kept(tmp_path / "stopped")
@@ -174,7 +176,7 @@ def test_if_it_is_another_process_this_one_ends_too(tmp_path: Path) -> None:
     recipe = make_recipe(tmp_path, checkpoint_every=2)
     run = open_run(recipe, device="cpu")
     with pytest.raises(SketchFusionError, match="at step 1, "):
-        loop.fit(Toy(), recipe, loop.Run(tmp_path, Both(run.accelerator), run.started))
+        loop.fit(Toy(), recipe, Run(tmp_path, Both(run.accelerator), run.started))
     assert not kept(tmp_path)
 
 

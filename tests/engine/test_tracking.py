@@ -14,7 +14,7 @@ pytest.importorskip("tensorboard")
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sketchfusion.engine.config import DataConfig, Recipe, TrainingConfig
-from sketchfusion.engine.loop import Run, write_log
+from sketchfusion.engine.run import Run, write_log
 from sketchfusion.engine.runtime import open_run
 from sketchfusion.engine.tracking import FOLDER, NoTracker, open_tracker, remove_tracked
 from sketchfusion.errors import ConfigError

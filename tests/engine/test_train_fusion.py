@@ -24,7 +24,8 @@ from sketchfusion.engine.checkpoint import FOLDER, latest_checkpoint
 from sketchfusion.engine.config import load_recipe
 from sketchfusion.engine.fusion_recipe import TASKS, FusionRecipe
 from sketchfusion.engine.judge import judge_categories
-from sketchfusion.engine.loop import Meter, Metrics
+from sketchfusion.engine.loop import Metrics
+from sketchfusion.engine.meter import Meter
 from sketchfusion.engine.runtime import open_run
 from sketchfusion.engine.train_fusion import FusionLearner, FusionTask, train_fusion
 from sketchfusion.errors import SketchFusionError

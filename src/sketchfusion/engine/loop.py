@@ -8,13 +8,10 @@ A gradient that is not finite moves no weight, and what comes after it is neithe
 
 from __future__ import annotations
 
-import json
 import math
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,11 +22,12 @@ from sketchfusion.config import digest
 from sketchfusion.engine import checkpoint
 from sketchfusion.engine.averaging import Average
 from sketchfusion.engine.config import Recipe, TrainingConfig
-from sketchfusion.engine.memory import peak_memory_bytes
-from sketchfusion.engine.tracking import NoTracker, Tracker, remove_tracked
-from sketchfusion.errors import ConfigError, SketchFusionError
+from sketchfusion.engine.meter import Meter
+from sketchfusion.engine.run import LOG, Run, peak_memory_mb, write_log
+from sketchfusion.engine.tracking import remove_tracked
+from sketchfusion.errors import ConfigError
 
-LOG, RECIPE_FILE = "log.jsonl", "recipe.json"
+RECIPE_FILE = "recipe.json"
 Metrics = dict[str, float]
 
 
@@ -48,38 +46,6 @@ class Task(Protocol):
     def picture(self, file: Path) -> None:
         """Write a sample picture."""
         ...
-
-
-@dataclass(frozen=True)
-class Status:
-    """Where a run stands."""
-
-    step: int
-    steps: int
-    loss: float
-    images_per_second: float
-    seconds_left: float
-
-
-@dataclass(frozen=True)
-class Run:
-    """What belongs to one start of the command.
-
-    Attributes:
-        output: folder of log, pictures, checkpoints and the finished weights.
-        accelerator: of the accelerate library.
-        started: ``time.monotonic()`` when the command began: the time limit counts from there.
-        on_status: called at every log line.
-        resume: go on from the latest checkpoint if there is one; otherwise checkpoints are removed.
-        tracker: gets every number that is logged.
-    """
-
-    output: Path
-    accelerator: Any
-    started: float
-    on_status: Callable[[Status], None] | None = None
-    resume: bool = True
-    tracker: Tracker = field(default_factory=NoTracker)
 
 
 def learning_rate(config: TrainingConfig, step: int, share: float) -> float:
@@ -194,20 +160,6 @@ def _looking(learner: nn.Module) -> Iterator[None]:
         learner.train()
 
 
-def write_log(run: Run, line: dict[str, Any]) -> None:
-    """One line of JSON at the end of the log, its numbers to the tracker; the first process alone writes."""
-    if run.accelerator.is_main_process:
-        with (run.output / LOG).open("a", encoding="utf-8") as log:
-            log.write(json.dumps(line) + "\n")
-        numbers = {name: value for name, value in line.items() if name != "step" and isinstance(value, (int, float))}
-        run.tracker.scalars(line.get("step", 0), numbers)
-
-
-def peak_memory_mb(run: Run) -> float:
-    """Largest memory of this process until now in megabytes (10**6 bytes); see ``memory.peak_memory_bytes``."""
-    return round(peak_memory_bytes(run.accelerator.device) / 1e6, 1)
-
-
 def _check_figure(task: Task, run: Run, config: TrainingConfig) -> None:
     """Evaluate before the first step: a misspelt figure shows at once, and the log has what there was to gain from."""
     if run.accelerator.is_main_process:
@@ -317,72 +269,6 @@ def _checkpoint(run: Run, recipe: Recipe, step: int, elapsed: float, state: dict
         checkpoint.save_checkpoint(run.output, {"step": step, "elapsed_s": round(elapsed, 3),
                                                 "recipe": recipe_digest(recipe), "seed": recipe.seed}, state)
     run.accelerator.wait_for_everyone()
-
-
-class Meter:
-    """Time, progress, the figures between two log lines, and whether all was finite.
-
-    Nothing waits for the device but a log line and ``require_finite``.
-    """
-
-    def __init__(self, run: Run, config: TrainingConfig, earlier: float) -> None:
-        self._run, self._config, self._earlier = run, config, earlier
-        self._images = config.batch_size * config.accumulate * run.accelerator.num_processes
-        self._limit = max(config.max_minutes - config.reserve_minutes, 0.0) * 60
-        self._sums: dict[str, Tensor] = {}
-        self._count, self._since = 0, time.monotonic()
-        self._done, self._good = 0, torch.zeros((), dtype=torch.long, device=run.accelerator.device)
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds of all starts of this run together."""
-        return self._earlier + time.monotonic() - self._run.started
-
-    def share(self, step: int) -> float:
-        """How much of the run is done: of its steps or of its time, whichever is more; 1 ends it."""
-        done = step / self._config.steps
-        if not self._config.max_minutes:
-            return done
-        return max(done, self.elapsed / self._limit if self._limit else 1.0)
-
-    def add(self, figures: dict[str, Tensor], finite: Tensor) -> None:
-        """One step's figures, and whether they and its gradient are finite."""
-        self._good += finite & (self._good == self._done)  # stands still from the first step on that is not
-        self._done += 1
-        self._count += 1
-        for name, value in figures.items():
-            self._sums[name] = self._sums.get(name, 0) + value
-
-    def log(self, step: int, rate: float) -> None:
-        """Write the means since the last line. Raises SketchFusionError: see ``require_finite``."""
-        means = {name: float(value) / self._count for name, value in self._sums.items()}
-        now = time.monotonic()
-        speed = self._images * self._count / max(now - self._since, 1e-9)
-        left = (self._config.steps - step) * self._images / speed
-        if self._config.max_minutes:
-            left = min(left, max(self._limit - self.elapsed, 0.0))
-        write_log(self._run, {"step": step, **{name: round(value, 6) for name, value in means.items()}, "lr": rate,
-                              "images_per_s": round(speed, 1), "elapsed_s": round(self.elapsed, 1),
-                              "peak_memory_mb": peak_memory_mb(self._run)})
-        self.require_finite(step)
-        if self._run.on_status:
-            self._run.on_status(Status(step, self._config.steps, means["loss"], speed, left))
-        self._sums, self._count, self._since = {}, 0, now
-
-    def require_finite(self, step: int) -> None:
-        """Asked by all processes together, before anything is judged or kept.
-
-        Raises:
-            SketchFusionError: in one of them the loss or the gradient of a step was not finite; ``step`` are done.
-        """
-        good = int(self._run.accelerator.gather(self._good[None]).min())
-        if good == self._done:
-            return
-        latest = checkpoint.latest_checkpoint(self._run.output)
-        raise SketchFusionError(
-            f"the loss or its gradient is not finite at step {step - self._done + good + 1}, and nothing was kept from "
-            f"there on; run again to go on from {latest.name if latest else 'the start'}, and if that ends in the same "
-            "way, lower training.lr, or lengthen training.warmup, and start anew with --restart")
 
 
 @contextmanager

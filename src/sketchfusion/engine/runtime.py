@@ -14,7 +14,7 @@ from torch import nn
 from sketchfusion.backbones.loading import StockModel, load_diffuser, load_transformer
 from sketchfusion.backbones.random_weights import build_part
 from sketchfusion.engine.config import ExportConfig, Recipe
-from sketchfusion.engine.loop import Run, Status
+from sketchfusion.engine.run import Run, Status
 from sketchfusion.engine.tracking import open_tracker
 from sketchfusion.errors import ConfigError, DeviceError
 

@@ -32,9 +32,10 @@ from sketchfusion.engine.judge_tasks import (
     judge_recognition,
     judge_retrieval,
 )
-from sketchfusion.engine.loop import Metrics, Run, fit, report, write_log
+from sketchfusion.engine.loop import Metrics, fit, report
 from sketchfusion.engine.objective import Objective, Seen
 from sketchfusion.engine.pictures import save_sheet
+from sketchfusion.engine.run import Run, write_log
 from sketchfusion.errors import ConfigError
 from sketchfusion.features import Features
 from sketchfusion.fusion.checkpoint import place

@@ -23,8 +23,9 @@ from sketchfusion.data.packed.corpus import load_corpus, spread
 from sketchfusion.data.packed.names import TEMPLATES, captions
 from sketchfusion.data.packed.sampling import Batch, Feeder, generator_for
 from sketchfusion.engine import runtime
-from sketchfusion.engine.loop import Metrics, Run, fit, report, write_log
+from sketchfusion.engine.loop import Metrics, fit, report
 from sketchfusion.engine.pictures import save_sheet
+from sketchfusion.engine.run import Run, write_log
 from sketchfusion.pretrain.config import ClipRecipe
 from sketchfusion.pretrain.tokenizer import END, START, make_tokenizer, save_tokenizer
 from sketchfusion.tasks.contrast import cross_domain_loss, everyone, multi_positive_loss

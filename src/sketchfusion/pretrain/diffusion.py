@@ -19,8 +19,9 @@ from sketchfusion.data.packed.augment import PLAIN, ViewConfig
 from sketchfusion.data.packed.corpus import Corpus, load_corpus
 from sketchfusion.data.packed.sampling import EpochSampler, generator_for, shares
 from sketchfusion.engine import runtime
-from sketchfusion.engine.loop import Metrics, Run, fit, report, write_log
+from sketchfusion.engine.loop import Metrics, fit, report
 from sketchfusion.engine.pictures import save_sheet
+from sketchfusion.engine.run import Run, write_log
 from sketchfusion.pretrain.config import DiffusionRecipe
 from sketchfusion.pretrain.latents import LatentSet, TextTable, encode_views
 from sketchfusion.pretrain.tokenizer import save_tokenizer

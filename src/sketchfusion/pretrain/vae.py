@@ -18,8 +18,9 @@ from sketchfusion.data.packed.augment import PLAIN
 from sketchfusion.data.packed.corpus import Corpus, ItemSet, PictureSet, load_corpus, spread
 from sketchfusion.data.packed.sampling import Feeder, generator_for
 from sketchfusion.engine import runtime
-from sketchfusion.engine.loop import Metrics, Run, fit, report, write_log
+from sketchfusion.engine.loop import Metrics, fit, report
 from sketchfusion.engine.pictures import save_sheet
+from sketchfusion.engine.run import Run, write_log
 from sketchfusion.pretrain.config import VaeLossConfig, VaeRecipe
 
 CHUNK, STATISTICS = 64, 2048

@@ -13,7 +13,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from sketchfusion.apps.cli import common
 
 if TYPE_CHECKING:
-    from sketchfusion.engine.loop import Metrics, Run, Status
+    from sketchfusion.engine.loop import Metrics
+    from sketchfusion.engine.run import Run, Status
 
 Settings = Annotated[list[str] | None, typer.Option(
     "--set", metavar="A.B=C", help="Override one setting of the recipe; may be repeated.")]
@@ -47,7 +48,7 @@ def read_recipe(kind: Any, file: Path, overrides: Sequence[str] | None, data: Pa
 def run_recipe(recipe_function: Callable[[Any, Run], Metrics], recipe: Any, device: str, resume: bool,
           as_json: bool) -> None:
     """Run one recipe and print its figures."""
-    from sketchfusion.engine.loop import peak_memory_mb
+    from sketchfusion.engine.run import peak_memory_mb
     from sketchfusion.engine.runtime import open_run
 
     try:
