@@ -135,3 +135,27 @@ def test_the_original_of_a_photo_that_is_gone_says_so_on_a_page(desk: Any, serve
         desk.expect(opened.value.locator("#paper")).to_be_visible()
     finally:
         hidden.rename(file)
+
+
+def test_reasons_asked_for_while_the_server_is_away_come_once_it_is_back(desk: Any) -> None:
+    page, expect = desk.page, desk.expect
+    desk.search()
+    desk.why()
+    page.route("**/api/v1/**", lambda route: route.abort())
+    page.keyboard.press("PageDown")
+    expect(page.locator("#why-note")).to_contain_text("The server does not answer")
+    page.unroute("**/api/v1/**")
+    expect(page.locator("#mask-png")).to_be_enabled()
+    expect(page.locator("#why-note")).to_be_hidden()
+
+
+def test_names_of_ones_own_given_while_the_server_is_away_come_once_it_is_back(desk: Any) -> None:
+    page, expect = desk.page, desk.expect
+    desk.search()
+    page.route("**/api/v1/**", lambda route: route.abort())
+    page.click("#own-labels")
+    page.fill("#labels", "house, tower")
+    page.keyboard.press("Enter")
+    expect(page.locator("#guesses")).to_contain_text("The server does not answer")
+    page.unroute("**/api/v1/**")
+    expect(page.locator(".guess-name")).to_have_count(2)

@@ -106,7 +106,9 @@ FILLED = '<path d="M10 10 L90 10 L90 90 L10 90"/>'
     (LINES, 1), (LINES.replace("<g ", '<g stroke-width="3" '), 3), (LINES.replace("#000", "#eee"), None),
     (LINES.replace("<g ", '<g transform="scale(0.5)" '), None), (LINES.replace("<g ", '<g stroke-width="50" '), None),
     (LINES.replace("<poly", '<rect width="9" height="9"/><poly'), None),
-    (ARC, None), (STYLED, None), (FILLED, None)])
+    (ARC, None), (STYLED, None), (FILLED, None), (LINES.replace("10,10 90", " " * 100_000 + "10,10 90"), 1),
+    (f'<svg x="50" y="50" width="50" height="50" viewBox="0 0 100 100">{LINES}</svg>', None)], ids=[
+        "thin", "broad", "pale", "moved", "too broad", "a shape", "an arc", "styled", "filled", "spaces", "nested"])
 def test_an_svg_of_black_lines_opens_as_strokes_and_any_other_as_it_looks(desk: Any, drawn: str,
                                                                          width: float | None) -> None:
     """Widths are those of the file, one unit where it has none. What looks like more than lines is a picture."""
@@ -215,3 +217,24 @@ def test_a_drawing_too_large_to_keep_leaves_no_older_one(desk: Any) -> None:
     desk.page.reload()
     desk.rest()
     desk.expect(desk.page.locator("#clear")).to_be_disabled()
+
+
+def test_a_stroke_that_is_not_ended_is_kept_too(desk: Any) -> None:
+    desk.page.locator("#paper").focus()
+    for key in ("Space", "ArrowRight", "ArrowDown"):
+        desk.page.keyboard.press(key)
+    desk.page.reload()
+    desk.expect(desk.page.locator(".card").first).to_be_visible()
+    assert [len(points) for points in desk.places()] == [3]
+
+
+def test_what_was_wrong_with_a_file_is_said_until_something_else_is_drawn(desk: Any) -> None:
+    note = desk.page.locator("#desk-note")
+    desk.give("notes.json", b"{}")
+    desk.expect(note).to_contain_text("Give a PNG, JPEG, WebP or SVG")
+    desk.draw(LINE)
+    desk.expect(note).to_be_hidden()
+    desk.page.route("**/api/v1/**", lambda route: route.abort())
+    desk.give("ring.png", b"not looked at")
+    desk.expect(note).to_have_text("Cannot open ring.png: The server does not answer. Start it again with "
+                                   "“sketchfusion serve”.")

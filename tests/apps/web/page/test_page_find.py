@@ -324,3 +324,73 @@ def test_a_cut_off_without_photos_is_off_and_keeps_the_focus(desk: Any) -> None:
     desk.expect(slider).to_be_focused()
     desk.page.keyboard.press("ArrowRight")
     desk.expect(desk.page.locator("#cutoff-value")).to_have_text("off")
+
+
+def test_scrolling_brings_all_whatever_the_order_and_a_large_window_is_filled(desk: Any) -> None:
+    """Pages are made small. By date, photos that are added above leave their end in sight; scrolling on brings more."""
+    page = desk.page
+    page.route(re.compile(r"/search\?"), lambda route: route.continue_(
+        url=route.request.url.replace(f"top={AT_ONCE}", "top=6")))
+    desk.search()
+    page.wait_for_function("() => document.querySelector('#more').getBoundingClientRect().top > innerHeight + 300")
+    desk.answer(lambda: page.click("#sort-date"))
+    page.locator(".card").first.hover()
+    for _ in range(60):
+        page.mouse.wheel(0, 500)
+        page.wait_for_timeout(60)
+        if page.locator(".card").count() == ALL:
+            break
+    desk.expect(page.locator(".card")).to_have_count(ALL)
+
+
+def test_photos_that_cannot_be_had_are_told_where_they_would_be_and_leave_those_there_are(desk: Any) -> None:
+    page, expect = desk.page, desk.expect
+    desk.search()
+    page.route(re.compile(r"offset=30"), lambda route: route.abort())
+    page.locator("#more").scroll_into_view_if_needed()
+    expect(page.locator("#more-note")).to_contain_text("The server does not answer")
+    expect(page.locator("#notice")).to_be_hidden()
+    asked = desk.asked("offset=30")
+    page.mouse.wheel(0, -100)
+    page.mouse.wheel(0, 100)
+    page.wait_for_timeout(300)
+    assert asked == []  # it waits until the server is back
+    page.unroute(re.compile(r"offset=30"))
+    expect(page.locator(".card")).to_have_count(ALL)
+    expect(page.locator("#more-note")).to_be_hidden()
+
+
+def test_a_cut_off_goes_with_the_kind_of_score_it_was_for(desk: Any) -> None:
+    page = desk.page
+    desk.search()
+    scores = desk.scores()
+    desk.answer(lambda: desk.slide("cutoff", scores[3]))
+    page.locator(".card").first.hover()
+    answer = desk.answer(lambda: page.locator(".card [data-act=similar]").first.click())
+    assert answer["total"] == ALL - 1
+    desk.expect(page.locator("#cutoff-value")).to_have_text("off")
+    desk.answer(lambda: desk.slide("cutoff", desk.scores()[3]))
+    desk.answer(lambda: page.click("#similar-chip"))
+    desk.expect(page.locator("#cutoff-value")).to_have_text("off")
+    assert desk.scores() == scores
+
+
+def test_names_of_ones_own_may_repeat(desk: Any) -> None:
+    desk.page.locator(".example").first.click()
+    desk.page.click("#own-labels")
+    desk.page.fill("#labels", "tower, Tower, fire_truck, fire truck, tower")
+    desk.page.keyboard.press("Enter")
+    desk.expect(desk.page.locator(".guess-name")).to_have_count(2)
+    assert sorted(desk.page.locator(".guess-name").all_inner_texts()) == ["fire_truck", "tower"]
+
+
+def test_sharper_pictures_come_though_those_of_the_last_drawing_do_not(desk: Any) -> None:
+    page = desk.page
+    held = desk.hold(r"/picture\?side=")
+    desk.search()
+    desk.until(lambda: len(held) == 2)
+    desk.draw(LINE)
+    desk.until(lambda: len(held) == 4)
+    for each in held[2:]:
+        each.continue_()
+    desk.expect(page.locator(".card img[src*='/picture']").first).to_be_attached()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -155,3 +156,14 @@ def test_drawing_moves_nothing_even_if_the_model_names_nothing(
     desk.page.click("#clear")
     desk.expect(desk.page.locator("#guesses")).to_contain_text("Names for the drawing appear here")
     assert places() == before
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_in_forced_colours_ink_is_dark_on_white_paper(open_page: Callable[..., Any], at_desk: Any, server: Any,
+                                                      scheme: str) -> None:
+    desk = at_desk(open_page(server.address, color_scheme=scheme, forced_colors="active"))
+    desk.search()
+    style = "(node, what) => getComputedStyle(node)[what]"
+    colour = desk.page.locator("#paper-frame").evaluate(style, "backgroundColor")
+    assert min(int(level) for level in re.findall(r"\d+", colour)) > 230
+    assert desk.page.locator("#paper-frame").evaluate(style, "borderTopWidth") == "1px"

@@ -312,3 +312,38 @@ def test_a_photo_that_left_the_gallery_is_nothing_others_can_be_like(desk: Any) 
     expect(page.locator(".card").first).to_be_visible()
     desk.rest()
     assert desk.cards() == before
+
+
+def test_a_folder_that_is_gone_is_told(desk: Any, served: Any) -> None:
+    folder = served / "photos" / "short-lived"
+    folder.mkdir()
+    desk.page.click("#open-photos")
+    row = desk.page.locator(".folder", has_text="short-lived")
+    desk.expect(row).to_be_visible()
+    folder.rmdir()
+    row.click()
+    desk.expect(desk.page.locator("#photos-note")).to_contain_text("there is no folder")
+    desk.expect(desk.page.locator("#crumbs [aria-current]")).to_have_text("Photos folder")
+
+
+def test_a_dialog_closes_by_a_click_beside_it_but_not_by_selecting_text(desk: Any) -> None:
+    page, expect = desk.page, desk.expect
+    page.click("#open-photos")
+    title = page.locator("#photos-title").bounding_box()
+    page.mouse.move(title["x"] + 20, title["y"] + 8)
+    page.mouse.down()
+    page.mouse.move(4, title["y"] + 8, steps=3)
+    page.mouse.up()
+    expect(page.locator("#photos")).to_be_visible()
+    page.mouse.click(4, 400)
+    expect(page.locator("#photos")).to_be_hidden()
+
+
+def test_opened_while_the_server_is_away_the_dialog_goes_on_once_it_is_back(desk: Any) -> None:
+    page, expect = desk.page, desk.expect
+    page.route("**/api/v1/**", lambda route: route.abort())
+    page.click("#open-photos")
+    expect(page.locator("#photos-note")).to_have_text(re.compile("^The server does not answer"))
+    page.unroute("**/api/v1/**")
+    expect(page.locator(".folder").first).to_be_visible()
+    expect(page.locator("#photos-note")).to_be_hidden()

@@ -30,8 +30,7 @@ async function request(path, { query, signal, method = "GET", body, type } = {})
     response = await fetch(address(path, query), options);
   } catch (error) {
     if (isAbort(error)) throw error;
-    throw new ApiError("unreachable", "The server does not answer. Start it again with “sketchfusion serve”; "
-      + "this page goes on by itself as soon as it is back.");
+    throw new ApiError("unreachable", "The server does not answer. Start it again with “sketchfusion serve”.");
   }
   if (response.ok) return response;
   const wait = Number(response.headers.get("Retry-After")) || 0;

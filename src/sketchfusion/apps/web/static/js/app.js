@@ -1,6 +1,6 @@
 // The page: its parts, put together.
 
-import { getJson } from "./api.js";
+import { noLonger, whenBack } from "./away.js";
 import * as classes from "./classes.js";
 import * as files from "./files.js";
 import { Finder } from "./finder.js";
@@ -15,8 +15,6 @@ import { Drawing } from "./strokes.js";
 import * as tools from "./tools.js";
 import { Why } from "./why.js";
 
-const AGAIN = 3000; // milliseconds between looks whether the server is back
-
 const drawing = new Drawing();
 const book = new Sketchbook(drawing);
 const options = new Options();
@@ -30,25 +28,6 @@ tools.listen(paper, drawing);
 classes.listen(finder);
 files.listen(drawing);
 files.remember(drawing);
-
-let waiting = 0;
-
-/** Look every few seconds whether the server is back, then go on; also if it refuses, so that what it says is shown. */
-function wait(goOn) {
-  stopWaiting();
-  const timer = setInterval(async () => {
-    const isAway = await getJson(["health"]).then(() => false, (error) => error.code === "unreachable");
-    if (isAway || timer !== waiting) return;
-    stopWaiting();
-    goOn();
-  }, AGAIN);
-  waiting = timer;
-}
-
-function stopWaiting() {
-  clearInterval(waiting);
-  waiting = 0;
-}
 
 photos.addEventListener("gallery", ({ detail: { gallery, lost } }) => {
   const usable = gallery && !gallery.problem ? gallery : null;
@@ -67,11 +46,11 @@ why.addEventListener("similar", ({ detail: { hit, gallery } }) => {
   if (gallery.id !== finder.gallery?.id) photos.choose(gallery); // the page went on to another one meanwhile
   results.similar(hit);
 });
-finder.addEventListener("failed", ({ detail: { error } }) => {
-  if (error.code === "unreachable") wait(() => finder.run());
+finder.addEventListener("failed", ({ detail: { error, more } }) => {
+  if (error.code === "unreachable") whenBack("search", () => (more ? finder.more() : finder.run()));
   if (error.code === "unknown_gallery") photos.lose();
 });
-finder.addEventListener("start", stopWaiting);
+finder.addEventListener("start", () => noLonger("search"));
 
 /** Say so where the server is not on the machine that the page is looked at on. */
 function tellWhere() {
@@ -85,7 +64,7 @@ async function begin() {
     photos.jobs.takeUp();
   } catch (error) {
     showNotice(error.code === "unreachable" ? "unreachable" : "failed", { text: error.message, act: begin });
-    if (error.code === "unreachable") wait(begin);
+    if (error.code === "unreachable") whenBack("begin", begin);
   }
 }
 

@@ -1,6 +1,7 @@
 // Folders of the server's machine, below the one it was given for photos.
 
 import { getJson } from "./api.js";
+import { whenBack } from "./away.js";
 import { byId, el, icon, note, plural } from "./dom.js";
 
 const LONGEST = 60; // letters in the name of a gallery, see galleries.py; index.html says it as well
@@ -32,8 +33,9 @@ export class Browser {
       note(byId("photos-note"), "");
     } catch (error) {
       if (turn !== this.turn) return;
+      if (error.code === "unreachable") whenBack("folders", () => this.show(path));
+      else if (path) await this.show("");
       note(byId("photos-note"), error.message);
-      if (path) this.show("");
     }
   }
 

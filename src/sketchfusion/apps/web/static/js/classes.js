@@ -25,7 +25,7 @@ export function listen(finder) {
   });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    finder.labels = input.value.split(",").map((name) => name.trim()).filter(Boolean).join(",");
+    finder.labels = different(input.value.split(",").map((name) => name.trim()).filter(Boolean)).join(",");
     button.textContent = finder.labels ? "Your names in use" : "Use your own names";
     finder.name();
   });
@@ -41,6 +41,12 @@ function show(guesses, problem) {
   });
   if (!rows.length) rows.push(el("li", { className: problem ? "empty problem-text" : "empty soft" }, problem || "Names for the drawing appear here."));
   byId("guesses").replaceChildren(...rows);
+}
+
+/** Names without those that differ from an earlier one by case or underscores alone, which are the same to the model. */
+function different(names) {
+  const plain = names.map((name) => name.toLowerCase().replaceAll("_", " "));
+  return names.filter((_, index) => plain.indexOf(plain[index]) === index);
 }
 
 const percent = (share) => (share > 0 && share < 0.01 ? "<1 %" : `${Math.round(share * 100)} %`);

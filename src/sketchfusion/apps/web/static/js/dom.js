@@ -44,6 +44,13 @@ export function note(node, text) {
   node.hidden = !text;
 }
 
+/** Close a dialog by a click beside it; one that began in it, such as to select text, does not. */
+export function closeBeside(dialog) {
+  let beside = false;
+  dialog.addEventListener("pointerdown", ({ target }) => { beside = target === dialog; });
+  dialog.addEventListener("click", ({ target }) => { if (beside && target === dialog) dialog.close(); });
+}
+
 /** Hand a file to the user. */
 export function download(blob, name) {
   const url = URL.createObjectURL(blob);

@@ -1,6 +1,6 @@
 // Sketches from and to files: open, paste, drop, save; and the drawing of the last visit.
 
-import { getBlob, sendSketch } from "./api.js";
+import { ApiError, getBlob, sendSketch } from "./api.js";
 import { byId, debounce, download, note, say } from "./dom.js";
 import { keep, kept } from "./keep.js";
 import { background, paperPicture, toBackground } from "./render.js";
@@ -100,8 +100,8 @@ export async function open(drawing, file) {
   } catch (error) {
     if (turn !== opening) return;
     const reason = error instanceof DOMException ? "this browser cannot show it" : error.message;
-    note(byId("desk-note"), `Cannot open ${file.name || "the picture"}: ${reason}. `
-      + "Give a PNG, JPEG, WebP or SVG of a sketch, or a file saved here.");
+    const advice = error instanceof ApiError ? "" : "Give a PNG, JPEG, WebP or SVG of a sketch, or a file saved here.";
+    note(byId("desk-note"), `Cannot open ${file.name || "the picture"}: ${reason.replace(/\.$/, "")}. ${advice}`.trim());
   }
 }
 
@@ -147,6 +147,13 @@ export function remember(drawing) {
   const keepSoon = debounce(() => {
     keep(KEY, JSON.stringify({ ...toJson(drawing.state), background: drawing.state.background }));
   }, 120);
-  drawing.addEventListener("change", ({ detail }) => { if (detail.settled) keepSoon(); });
-  window.addEventListener("pagehide", keepSoon.flush);
+  drawing.addEventListener("change", ({ detail }) => {
+    if (!detail.settled) return;
+    keepSoon();
+    note(byId("desk-note"), ""); // it was about what was there before
+  });
+  window.addEventListener("pagehide", () => {
+    drawing.settle(); // the pen may be down
+    keepSoon.flush();
+  });
 }

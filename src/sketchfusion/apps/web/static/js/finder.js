@@ -1,6 +1,7 @@
 // Searching while one draws: one search at a time, the newest wins.
 
 import { ApiError, getJson, isAbort } from "./api.js";
+import { whenBack } from "./away.js";
 
 const STILL = 180; // milliseconds after the last stroke
 const WHILE = 700; // between searches during a stroke
@@ -37,7 +38,7 @@ export class Finder extends EventTarget {
   /** The drawing has changed: search once it is still, and every so often while a stroke goes on. */
   later(settled) {
     if (this.like) {
-      this.like = null;
+      this.turnTo(null);
       this.end();
     }
     if (this.drawing.isBlank) this.run();
@@ -70,7 +71,7 @@ export class Finder extends EventTarget {
   /** Search in another gallery from now on, or in none; what still runs for the last one is dropped. */
   searchIn(gallery) {
     this.gallery = gallery;
-    this.like = null;
+    this.turnTo(null);
     this.searched = null;
     this.run();
   }
@@ -81,10 +82,16 @@ export class Finder extends EventTarget {
     if (hasChanged) this.run();
   }
 
-  /** Search for photos like one. */
+  /** Search for photos like one; null: like the sketch. */
   similar(photo) {
-    this.like = photo;
+    this.turnTo(photo);
     this.run();
+  }
+
+  /** What photos are to be like. A cut-off holds for one kind of score, so it goes with the other. */
+  turnTo(photo) {
+    if (Boolean(photo) !== Boolean(this.like)) this.options.forgetCutoff();
+    this.like = photo;
   }
 
   /** Search now, for what is on the paper or the photo to be like. */
@@ -97,6 +104,7 @@ export class Finder extends EventTarget {
     if (!this.gallery || (!this.like && this.drawing.isBlank)) {
       this.searched = null;
       this.tell("blank");
+      if (!this.drawing.isBlank) this.name(null); // which needs no gallery
       return;
     }
     const { gallery, like } = this;
@@ -157,7 +165,8 @@ export class Finder extends EventTarget {
         { top: 5, labels, gallery: gallery?.id }, signal), signal);
       if (!isLate()) this.tell("named", { guesses });
     } catch (error) {
-      if (isAbort(error) || isLate() || !(error instanceof ApiError) || error.code === "unreachable") return;
+      if (isAbort(error) || isLate() || !(error instanceof ApiError)) return;
+      if (error.code === "unreachable") whenBack("name", () => this.name());
       const nameless = error.code === "invalid" && !labels;
       this.tell("named", { guesses: [], problem: nameless ? "This model has learned no names." : error.message });
     }

@@ -108,10 +108,14 @@ export class Options extends EventTarget {
   }
 
   uncut() {
+    this.forgetCutoff();
+    this.change();
+  }
+
+  forgetCutoff() {
     this.minScore = null;
     this.range = null;
     this.label();
-    this.change();
   }
 
   label() {
@@ -126,9 +130,7 @@ export class Options extends EventTarget {
     this.quiet = true; // the caller searches anew anyway
     byId("filters").reset();
     setTimeout(() => { this.quiet = false; });
-    this.range = null;
-    this.minScore = null;
-    this.label();
+    this.forgetCutoff();
     this.list([]);
     if (gallery) await this.listFolders();
   }

@@ -1,8 +1,9 @@
 // My photos: choosing a gallery, and making one from a folder.
 
 import { getJson, sendJson } from "./api.js";
+import { whenBack } from "./away.js";
 import { Browser, fit } from "./browser.js";
-import { byId, day, el, icon, note, plural } from "./dom.js";
+import { byId, closeBeside, day, el, icon, note, plural } from "./dom.js";
 import { Jobs } from "./jobs.js";
 import { keep, kept } from "./keep.js";
 import { enable } from "./off.js";
@@ -27,7 +28,7 @@ export class Photos extends EventTarget {
     this.dialog.addEventListener("close", () => {
       if (document.activeElement === document.body) byId("open-photos").focus(); // what opened it is gone
     });
-    this.dialog.addEventListener("click", (event) => { if (event.target === this.dialog) this.dialog.close(); });
+    closeBeside(this.dialog);
     byId("index-form").addEventListener("submit", (event) => {
       event.preventDefault();
       this.index();
@@ -67,7 +68,16 @@ export class Photos extends EventTarget {
     if (!lost) return;
     this.take(null);
     this.tell("gallery", { gallery: null, lost });
-    this.ask().catch(() => {}); // it is asked for again when the dialog opens
+    this.askAgain();
+  }
+
+  /** Ask which galleries there are; without an answer the list stays as it is, until the server is back. */
+  async askAgain() {
+    try {
+      await this.ask();
+    } catch (error) {
+      if (error.code === "unreachable") whenBack("galleries", () => this.askAgain());
+    }
   }
 
   take(gallery) {
@@ -91,7 +101,7 @@ export class Photos extends EventTarget {
     this.list();
     this.target();
     if (!this.dialog.open) this.dialog.showModal();
-    this.ask().catch(() => {}); // galleries come and go elsewhere too; without an answer the list stays
+    this.askAgain(); // galleries come and go elsewhere too
     this.jobs.takeUp();
     await this.browser.show(this.browser.path);
   }

@@ -2,12 +2,13 @@
 
 import { ApiError, thumbnail } from "./api.js";
 import { card } from "./card.js";
-import { byId, el, plural, say, score } from "./dom.js";
+import { byId, el, note, plural, say, score } from "./dom.js";
 import { showNotice } from "./notices.js";
 import { Sharpener } from "./sharpen.js";
 import { walkOver } from "./walk.js";
 
 const SKELETONS = 12;
+const NEAR = 300; // pixels
 
 /** Newest first. */
 const byDate = ({ hit: one }, { hit: other }) => (one.date < other.date) - (one.date > other.date);
@@ -36,9 +37,13 @@ export class Results extends EventTarget {
     this.grid.addEventListener("click", (event) => this.click(event));
     walkOver(this.grid);
     byId("similar-chip").addEventListener("click", () => this.backToSketch());
-    new IntersectionObserver((entries) => {
-      if (entries.some((entry) => entry.isIntersecting) && !byId("more").hidden) finder.more();
-    }, { rootMargin: "300px" }).observe(byId("more"));
+    for (const type of ["scroll", "wheel", "touchmove", "resize"]) window.addEventListener(type, () => this.reach(), { passive: true });
+  }
+
+  /** Ask for more photos where their end is near the window. */
+  reach() {
+    const button = byId("more");
+    if (!button.hidden && byId("more-note").hidden && button.getBoundingClientRect().top < window.innerHeight + NEAR) this.finder.more();
   }
 
   /** The photos that can be seen, by the cut-off. */
@@ -71,6 +76,8 @@ export class Results extends EventTarget {
     if (held && !more) this.focusOn(held, { preventScroll: true });
     this.sharpener.watch(tiles, gallery.id);
     if (!more) say(`${byId("found-count").textContent}`);
+    // By date more photos lie above their end, which then stays near: only who scrolls on asks for more.
+    if (!more || this.options.sort === "score") this.reach();
   }
 
   /** Put photos into the grid, by date among those that are there; those keep their places, and so the focus. */
@@ -93,6 +100,7 @@ export class Results extends EventTarget {
     const button = byId("more");
     const leaves = !is && document.activeElement === button;
     button.hidden = !is;
+    note(byId("more-note"), "");
     if (leaves) (tiles.find((tile) => !tile.hidden)?.querySelector(".card-open") ?? byId("found")).focus();
   }
 
@@ -108,16 +116,19 @@ export class Results extends EventTarget {
 
   failed({ error, more }) {
     byId("busy").hidden = true;
-    if (!more) {
-      this.leave();
-      this.options.show([], false);
+    if (more) {
+      note(byId("more-note"), error.message);
+      say(error.message);
+      return;
     }
+    this.leave();
+    this.options.show([], false);
     const code = error instanceof ApiError ? error.code : "";
     if (code === "unknown_folder") showNotice("lost-folder", { act: () => this.options.leaveFolder() });
     else if (code === "unknown_photo" && this.finder.like) showNotice("lost-photo", { act: () => this.backToSketch() });
     else {
       showNotice(code === "unreachable" ? "unreachable" : "failed", {
-        text: error.message, act: () => (more ? this.finder.more() : this.finder.run()) });
+        text: error.message, act: () => this.finder.run() });
     }
   }
 
@@ -192,8 +203,7 @@ export class Results extends EventTarget {
   }
 
   backToSketch() {
-    this.finder.like = null;
-    this.finder.run();
+    this.finder.similar(null);
     byId("found").focus({ preventScroll: true });
   }
 

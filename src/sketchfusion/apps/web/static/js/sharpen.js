@@ -30,6 +30,7 @@ export class Sharpener {
 
   stop() {
     this.turn += 1;
+    this.running = 0;
     this.queue = [];
     this.seen.disconnect();
     clearTimeout(this.timer);
@@ -52,11 +53,13 @@ export class Sharpener {
       if (this.queue.length) this.next();
       return;
     }
-    this.running += 1;
+    this.running += 1; // of this turn
     const sharp = new Image();
     sharp.src = picture(this.gallery, small.src.split("/").at(-2), wanted > 360 ? 640 : 360);
-    await sharp.decode().then(() => { if (turn === this.turn) small.src = sharp.src; }, () => {}); // a file that is gone keeps its thumbnail
+    const isThere = await sharp.decode().then(() => true, () => false); // a file that is gone keeps its thumbnail
+    if (turn !== this.turn) return;
+    if (isThere) small.src = sharp.src;
     this.running -= 1;
-    if (turn === this.turn && this.queue.length) this.next();
+    if (this.queue.length) this.next();
   }
 }

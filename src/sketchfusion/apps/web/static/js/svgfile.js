@@ -3,10 +3,10 @@
 import { PAPER, WIDEST, widthAt } from "./strokes.js";
 
 const NUMBER = /[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?/gi;
-const LINES = /^\s*M?[-+\d\s.,e]*(?:L[-+\d\s.,e]*)*$/; // one line of straight pieces, absolute
+const LINES = /^M?[-+\d\s.,e]*(?:L[-+\d\s.,e]*)*$/; // one line of straight pieces, absolute
 const BLACK = /^(?:black|#000|#000000)$/i;
 const PICTURE = /^data:image\/png;base64,[A-Za-z0-9+/=]+$/;
-const ELEMENTS = new Set(["svg", "g", "path", "polyline", "title", "desc", "metadata"]);
+const ELEMENTS = new Set(["g", "path", "polyline", "title", "desc", "metadata"]);
 const OURS = new Set([...ELEMENTS, "rect", "image"]); // our white paper, and the picture on it
 const ATTRIBUTES = new Set(["xmlns", "version", "id", "viewBox", "x", "y", "width", "height", "href", "d", "points", "fill",
   "stroke", "stroke-width", "stroke-linecap", "stroke-linejoin", "preserveAspectRatio"]); // others may move or paint
@@ -55,9 +55,9 @@ export function fromSvg(text) {
   const root = new DOMParser().parseFromString(text, "image/svg+xml").documentElement;
   const box = numbers(root.getAttribute("viewBox"));
   if (root.localName !== "svg" || box.length !== 4 || !(box[2] > 0 && box[3] > 0)) return null;
-  const nodes = [root, ...root.querySelectorAll("*")];
+  const nodes = [...root.querySelectorAll("*")];
   const isOurs = root.hasAttribute("data-sketchfusion");
-  if (!nodes.every((node) => isPlain(node, isOurs ? OURS : ELEMENTS))) return null;
+  if (!hasPlain(root) || !nodes.every((node) => (isOurs ? OURS : ELEMENTS).has(node.localName) && hasPlain(node))) return null;
   const read = nodes.map((node) => (node.hasAttribute("data-pressure") ? readPressed(node) : readLine(node)));
   const picture = readPicture(root.querySelector("image"));
   if ([...read, picture].includes(null)) return null;
@@ -68,8 +68,8 @@ export function fromSvg(text) {
 
 const numbers = (text) => (text || "").match(NUMBER)?.map(Number) ?? [];
 
-const isPlain = (node, elements) => elements.has(node.localName)
-  && [...node.attributes].every(({ name }) => ATTRIBUTES.has(name) || /^(?:xmlns:|data-)/.test(name));
+/** Whether an element has no attribute but those that are understood. */
+const hasPlain = (node) => [...node.attributes].every(({ name }) => ATTRIBUTES.has(name) || /^(?:xmlns:|data-)/.test(name));
 
 /** What an element has or takes over from those that it is in. */
 const given = (node, name) => node.closest(`[${name}]`)?.getAttribute(name);
@@ -78,7 +78,7 @@ const given = (node, name) => node.closest(`[${name}]`)?.getAttribute(name);
 function readLine(node) {
   if (!["path", "polyline"].includes(node.localName) || node.closest("[data-pressure]")) return undefined;
   const data = node.getAttribute("d") ?? node.getAttribute("points") ?? "";
-  if (!LINES.test(data) || given(node, "fill") !== "none" || !BLACK.test(given(node, "stroke"))) return null;
+  if (!LINES.test(data.trim()) || given(node, "fill") !== "none" || !BLACK.test(given(node, "stroke"))) return null;
   const values = numbers(data);
   const points = [];
   for (let index = 0; index + 1 < values.length; index += 2) points.push([values[index], values[index + 1]]);

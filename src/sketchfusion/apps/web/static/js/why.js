@@ -1,7 +1,8 @@
 // Why a photo was found: the dialog with its region, its points, and both as files.
 
 import { ApiError, getBlob, getJson, isAbort, original, picture, sendJson, thumbnail } from "./api.js";
-import { byId, day, debounce, note, say, score } from "./dom.js";
+import { noLonger, whenBack } from "./away.js";
+import { byId, closeBeside, day, debounce, note, say, score } from "./dom.js";
 import { exportMask, exportPoints } from "./exports.js";
 import { COUNT, Links } from "./links.js";
 import { Mask } from "./mask.js";
@@ -27,7 +28,7 @@ export class Why extends EventTarget {
     byId("why-next").addEventListener("click", () => this.go(1));
     byId("why-similar").addEventListener("click", () => this.similar());
     this.dialog.addEventListener("close", () => this.closed());
-    this.dialog.addEventListener("click", (event) => { if (event.target === this.dialog) this.dialog.close(); });
+    closeBeside(this.dialog);
     document.addEventListener("keydown", (event) => this.key(event)); // even if nothing in the dialog has the focus
     byId("threshold").addEventListener("input", () => this.cut());
     for (const id of ["show-region", "refined"]) byId(id).addEventListener("change", () => this.cut());
@@ -96,12 +97,15 @@ export class Why extends EventTarget {
     try {
       await Promise.all([this.showSketch(signal), this.findRegion(signal), this.findPoints(signal)]);
     } catch (error) {
-      if (!isAbort(error) && !signal.aborted) this.fail(error);
+      if (isAbort(error) || signal.aborted) return;
+      this.fail(error);
+      if (error.code === "unreachable") whenBack("why", () => this.show(this.shown));
     }
   }
 
   /** Nothing of the photo before is left, nor does anything for it still run. */
   reset() {
+    noLonger("why");
     this.follow.cancel();
     this.edges?.abort();
     this.region = null;
@@ -202,6 +206,7 @@ export class Why extends EventTarget {
       if (isAbort(error) || signal.aborted) return;
       this.fail(error);
       this.unfollowed = true;
+      if (error.code === "unreachable") whenBack("why", () => this.cut());
     }
   }
 
