@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
+from sketchfusion import images
 from sketchfusion.canvas import make_canvas, place_on_canvas, read_canvas
 from sketchfusion.errors import ImageError
 from sketchfusion.images import as_image, each_picture, open_image, to_rgb
@@ -84,6 +87,79 @@ def test_deep_greys_are_scaled_from_the_lowest_to_the_highest(values: np.ndarray
 def test_deep_greys_that_begin_at_zero(values: np.ndarray, top: float, tmp_path: Path) -> None:
     expected = (values.astype(np.float64) / top * 255).clip(0, 255).round()
     assert np.array_equal(levels_of(values, tmp_path), expected)
+
+
+def whole_rgb(image: Image.Image) -> Image.Image:
+    """What ``to_rgb`` gives, worked out for the whole picture at once."""
+    if image.mode not in ("I;16", "I;16B", "I", "F"):
+        rgba = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    values = np.asarray(image).astype(np.float64)
+    finite = np.isfinite(values)
+    low, high = values[finite].min(), values[finite].max()
+    if low >= 0 and (image.mode == "F" or high <= 65535):
+        low, high = 0.0, high if image.mode == "F" else 65535.0
+    levels = np.clip((values - low) / max(high - low, 1e-9) * 255, 0, 255).round()
+    return Image.fromarray(np.where(finite, levels, 255).astype(np.uint8)).convert("RGB")
+
+
+def noisy(mode: str) -> Image.Image:
+    """23 x 37 random pixels of a mode; "F" with holes, and with its lowest and highest value far apart."""
+    dice = np.random.default_rng(7)
+    if mode == "F":
+        values = dice.normal(0, 50, (37, 23)).astype(np.float32)
+        values[3:5, 2:9], values[36, 1] = np.nan, np.inf
+        return Image.fromarray(values)
+    if mode == "I":
+        return Image.fromarray(dice.integers(-9000, 2**20, (37, 23)).astype(np.int32))
+    if mode in ("I;16", "I;16B"):
+        deep = dice.integers(0, 65536, (37, 23)).astype(np.uint16)
+        data = deep.byteswap() if mode == "I;16B" else deep
+        return Image.frombytes(mode, (23, 37), data.tobytes())
+    image = Image.fromarray(dice.integers(0, 256, (37, 23, 4), dtype=np.uint8))
+    if mode == "P":
+        palette = image.convert("RGB").quantize(16)
+        palette.info["transparency"] = bytes(range(0, 256, 16))
+        return palette
+    if mode in ("L", "RGB"):  # one level or colour is transparent
+        image = image.convert(mode)
+        image.info["transparency"] = image.getpixel((5, 20))
+        return image
+    return image.convert("LA").convert("PA") if mode == "PA" else image.convert(mode)
+
+
+@pytest.mark.parametrize("rows", [1, 5, 37, 1000])
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "RGBa", "P", "L", "RGB", "I", "F", "I;16", "I;16B"])
+def test_bands_of_rows_give_what_the_whole_picture_gives(mode: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = noisy(mode)
+    expected = np.asarray(whole_rgb(image))
+    assert len(np.unique(expected)) > 10
+    monkeypatch.setattr(images, "BAND_PIXELS", 23 * rows)
+    assert np.array_equal(np.asarray(to_rgb(image)), expected)
+    monkeypatch.setattr(images, "BAND_PIXELS", 5)  # less than a row
+    assert np.array_equal(np.asarray(to_rgb(image)), expected)
+
+
+PEAK = """
+import sys
+from pathlib import Path
+from sketchfusion.images import decode, open_image
+def peak():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
+before = peak()
+decode(open_image(sys.argv[1]))
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "I;16"])
+def test_decoding_takes_little_more_memory_than_what_is_read_and_what_it_gives(mode: str, tmp_path: Path) -> None:
+    side = 4000
+    Image.new(mode, (side, side), 999 if mode == "I;16" else "blue").save(tmp_path / "large.png", compress_level=1)
+    run = subprocess.run([sys.executable, "-c", PEAK, str(tmp_path / "large.png")], capture_output=True, check=True)
+    assert int(run.stdout) < 11 * side**2  # Pillow has four bytes for each pixel of RGB, two for one of 16-bit grey
 
 
 @pytest.mark.filterwarnings("error")

@@ -303,6 +303,18 @@ def test_missing_empty_huge_and_unknown_files(tmp_path: Path, monkeypatch: pytes
         read_sketch(tmp_path / "text.png")
 
 
+def test_a_sketch_has_a_limit_of_pixels_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = Image.new("L", (30, 20), 255)
+    ImageDraw.Draw(image).line([(2, 2), (28, 18)], fill=0)
+    image.save(tmp_path / "sketch.png")
+    monkeypatch.setattr("sketchfusion.sketches.MAX_PIXELS", 600)
+    assert read_sketch(tmp_path / "sketch.png").size == (30, 20)
+    monkeypatch.setattr("sketchfusion.sketches.MAX_PIXELS", 599)
+    for source in (tmp_path / "sketch.png", (tmp_path / "sketch.png").read_bytes()):
+        with pytest.raises(ImageError, match=r"has 30 x 20 pixels, more than the limit of 599; scale it down"):
+            read_sketch(source)
+
+
 def test_a_photo_of_a_sketch_is_turned_upright(tmp_path: Path) -> None:
     image = Image.new("L", (60, 40), 255)
     ImageDraw.Draw(image).line([(5, 5), (55, 5)], fill=0, width=3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,8 @@ FORMATS = {
 }
 SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 MAX_PIXELS = 150_000_000  # Pillow itself refuses above 179 million
+BAND_PIXELS = 1_000_000  # worked on at once where that takes several copies
+DEEP_GREYS = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 DEEPEST = 65535.0  # white of a 16-bit grey
 MIN_DECODED_SIDE = 320  # enough for a thumbnail too, so that a gallery and a single call decode a JPEG alike
 EXIF_ORIENTATION, EXIF_DATE_TAKEN, EXIF_DATE_CHANGED, EXIF_IFD = 0x0112, 0x9003, 0x0132, 0x8769
@@ -106,8 +108,8 @@ def decode(image: Image.Image, *, canvas_side: int | None = None) -> Image.Image
             image.draft("RGB", (enough, enough))
         image.seek(0)
         image.load()
-        upright = ImageOps.exif_transpose(image)
-        return to_rgb(upright)
+        is_upright = image.getexif().get(EXIF_ORIENTATION, 1) not in range(2, 9)
+        return to_rgb(image if is_upright else ImageOps.exif_transpose(image))  # which would copy it anyway
     except Image.DecompressionBombError as error:
         raise ImageError(f"the picture is too large: {error}; scale it down first") from None
     except ImageError as error:
@@ -127,17 +129,42 @@ def called(image: Image.Image) -> str:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """8-bit RGB; alpha and palette transparency on white; deeper greys scaled to 8 bits (``to_grey``)."""
-    if image.mode in ("I;16", "I;16L", "I;16B", "I;16N", "I", "F"):
-        return Image.fromarray(to_grey(np.asarray(image), is_float=image.mode == "F")).convert("RGB")
+    """8-bit RGB; alpha and palette transparency on white; deeper greys scaled to 8 bits (``grey_range``).
+
+    Raises:
+        ImageError: none of the deeper greys is finite.
+    """
+    if image.mode in DEEP_GREYS:
+        low, high = grey_range(image)
+        return in_bands(image, lambda band: to_grey(band, low, high))
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+        return in_bands(image, on_white)
     return image.convert("RGB")
 
 
-def to_grey(values: np.ndarray, *, is_float: bool) -> np.ndarray:
-    """Greys of 16 or 32 bits as 8-bit levels; what is not finite, such as the NaN of a pixel without data, is white.
+def in_bands(image: Image.Image, change: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """RGB of what ``change`` makes of each band; apart from the result, little is in memory at once."""
+    rgb = Image.new("RGB", image.size)
+    for top, band in bands(image):
+        rgb.paste(change(band), (0, top))
+    return rgb
+
+
+def bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """The picture in pieces of whole rows, about ``BAND_PIXELS`` each, and the row at which each begins."""
+    rows = max(1, BAND_PIXELS // max(1, image.width))
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """RGB of a picture with transparency."""
+    rgba = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+
+
+def grey_range(image: Image.Image) -> tuple[float, float]:
+    """What is black and what is white among greys of 16 or 32 bits.
 
     Black is 0, and white is the highest value of floats and 65,535 of integers. Values below or, of integers, above
     that are scaled from the lowest to the highest.
@@ -145,15 +172,23 @@ def to_grey(values: np.ndarray, *, is_float: bool) -> np.ndarray:
     Raises:
         ImageError: no value is finite.
     """
-    values = values.astype(np.float64)
-    finite = np.isfinite(values)
-    if not finite.any():
+    low, high = np.inf, -np.inf
+    for _, band in bands(image):
+        values = np.asarray(band)
+        finite = values[np.isfinite(values)]
+        if finite.size:
+            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+    if low > high:
         raise ImageError("none of its values is a finite number; expected a grey level for each pixel")
-    low, high = float(values.min(where=finite, initial=np.inf)), float(values.max(where=finite, initial=-np.inf))
-    if low >= 0 and (is_float or high <= DEEPEST):
-        low, high = 0.0, high if is_float else DEEPEST
+    is_float = image.mode == "F"
+    return (0.0, high if is_float else DEEPEST) if low >= 0 and (is_float or high <= DEEPEST) else (low, high)
+
+
+def to_grey(image: Image.Image, low: float, high: float) -> Image.Image:
+    """Deeper greys as 8-bit levels; what is not finite, such as the NaN of a pixel without data, is white."""
+    values = np.asarray(image).astype(np.float64)
     levels = np.clip((values - low) / max(high - low, 1e-9) * 255, 0, 255).round()
-    return np.where(finite, levels, 255).astype(np.uint8)
+    return Image.fromarray(np.where(np.isfinite(values), levels, 255).astype(np.uint8))
 
 
 def date_taken(image: Image.Image) -> str | None:

@@ -31,6 +31,7 @@ LINE_WIDTH = 0.016  # of the side
 OVERSAMPLING = 4
 MAX_POINTS = 1_000_000
 MAX_BYTES = 50_000_000
+MAX_PIXELS = 60_000_000  # a picture takes about twelve bytes of memory for each; phones photograph with 50 million
 INK_CONTRAST = 4  # 8-bit levels; paper that differs by less is blank
 NEARLY_WHITE = 240  # of 255 in each channel; lighter paper stays as it is
 PAPER_SPREAD = 32  # 8-bit levels by which paper may differ from its own colour, for the light that falls on it
@@ -187,7 +188,7 @@ def read_sketch(source: Source, *, line: int = 1, side: int = SIDE) -> Image.Ima
         line: which line of ndjson, from 1; ``#12`` in the path goes before it.
         side: longer side in pixels of what is drawn from strokes or SVG; pictures keep their size.
     Raises:
-        ImageError: unreadable, or blank: nothing on it differs from the paper.
+        ImageError: unreadable, a picture of more than ``MAX_PIXELS``, or blank: nothing on it differs from the paper.
     """
     if isinstance(source, str) and source.lstrip()[:1] in ("{", "[", "<"):
         source = source.encode("utf-8", "replace")
@@ -204,7 +205,7 @@ def read_sketch(source: Source, *, line: int = 1, side: int = SIDE) -> Image.Ima
         return render(parse_drawing(text, f"{name}, line {line}"), side)
     if not start:
         raise ImageError(f"{name} is empty; expected a picture, an SVG or Quick, Draw! ndjson")
-    opened = open_image(source if isinstance(source, str) else data)
+    opened = open_image(source if isinstance(source, str) else data, max_pixels=MAX_PIXELS)
     return on_paper(opened, name)
 
 

@@ -1,8 +1,8 @@
 """SVG text to picture, for files from anywhere.
 
 The renderer, resvg, opens files that an ``href`` names and overflows its stack on deeply nested input. So the text is
-first rebuilt without pictures, scripts and foreign content, and then drawn by a separate process with limits on time
-and memory; whatever happens there, the caller gets a picture or an ``ImageError``.
+first copied without pictures, scripts and foreign content, tag by tag and within limits, and then drawn by a separate
+process with limits on time and memory; whatever happens there, the caller gets a picture or an ``ImageError``.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import re
 import subprocess
 import sys
 import zlib
-from typing import Any
-from xml.etree import ElementTree
+from xml.parsers import expat
+from xml.sax.saxutils import escape, quoteattr
 
 from PIL import Image
 
@@ -22,6 +22,10 @@ from sketchfusion.errors import ImageError
 
 MAX_BYTES = 20_000_000
 MAX_DEPTH = 200
+MAX_ELEMENTS = 200_000
+MAX_ATTRIBUTES = 1_000_000  # of all elements together
+MAX_IN_ONE = 1000  # attributes of one element
+MAX_DECLARATIONS = 1000  # of entities and attributes; drawing programs write about ten
 TIMEOUT_S = 30
 # Everything that can pull in a file, a font, another document or a program.
 LEFT_OUT = frozenset(("image", "feimage", "foreignobject", "script", "iframe", "audio", "video", "font-face-uri"))
@@ -30,7 +34,7 @@ RENDERER = """
 import sys
 try:
     import resource
-    resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+    resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 except (ImportError, ValueError, OSError):
     pass
@@ -56,9 +60,7 @@ def render_svg(data: bytes, *, side: int, name: str = "the SVG") -> Image.Image:
     Raises:
         ImageError: not SVG, too large, without a size, nested too deeply, or it cannot be drawn.
     """
-    root = parse(unzip(data, name), name)
-    set_size(root, side, name)
-    text = ElementTree.tostring(root, encoding="utf-8")
+    text = Copy(unzip(data, name), side, name).text
     # -P keeps a module in the working directory from being imported in place of the renderer.
     command = [sys.executable, "-P", "-c", RENDERER]
     try:
@@ -89,36 +91,108 @@ def holds_unread(data: bytes, name: str) -> bool:
     return re.search(rb"<(?:\w+:)?(?:image|foreignObject|text)\b", unzip(data, name)) is not None
 
 
-def parse(data: bytes, name: str) -> ElementTree.Element:
-    """The drawing as a tree without what ``LEFT_OUT`` names; its depth is checked while it is read."""
-    reader: Any = ElementTree.XMLPullParser(("start", "end"))
-    depth = 0
-    root: ElementTree.Element | None = None
-    try:
-        for start in range(0, len(data), 1 << 16):
-            reader.feed(data[start:start + (1 << 16)])
-            for event, element in reader.read_events():
-                root = element if root is None else root
-                depth += 1 if event == "start" else -1
-                if depth > MAX_DEPTH:
-                    raise ImageError(f"{name} nests more than {MAX_DEPTH} elements; ungroup it and save it again")
-                if event == "end":
-                    element[:] = [child for child in element if local_name(child) not in LEFT_OUT]
-        reader.close()
-    except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise ImageError(f"{name} is not well-formed SVG: {error}; save it again or give a PNG") from None
-    if root is None or local_name(root) != "svg":
-        raise ImageError(f"{name} is XML but not SVG: its root element is not <svg>")
-    return root
+class Copy:
+    """The drawing without what ``LEFT_OUT`` names, at the size wanted; no tree of it is made.
+
+    Names stay as they are written: with their namespaces put in, they may need far more memory than the text does.
+
+    Args:
+        data: SVG text.
+        side: see ``render_svg``.
+        name: what to call it in messages.
+    Attributes:
+        text: UTF-8.
+    Raises:
+        ImageError: not SVG, without a size, nested too deeply, or over a limit.
+    """
+
+    def __init__(self, data: bytes, side: int, name: str) -> None:
+        self.name = name
+        self.root: tuple[str, dict[str, str]] = "", {}
+        self.pieces: list[str] = []
+        self.length = self.depth = self.elements = self.attributes = self.declarations = 0
+        self.left_out = MAX_DEPTH + 1  # depth of the element that is being left out; nothing is as deep
+        self.references = data.count(b"&")
+        reader = expat.ParserCreate()
+        reader.buffer_text = True
+        reader.StartElementHandler, reader.EndElementHandler = self.start, self.end
+        reader.CharacterDataHandler = self.characters
+        reader.EntityDeclHandler, reader.AttlistDeclHandler = self.entity, self.declaration
+        try:
+            reader.Parse(data, True)
+        except (expat.ExpatError, ValueError, LookupError) as error:
+            raise ImageError(f"{name} is not well-formed SVG: {error}; save it again or give a PNG") from None
+        set_size(self.root[1], side, name)
+        self.pieces[0] = start_tag(*self.root)
+        self.text = "".join(self.pieces).encode()
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        """An element begins."""
+        if not self.depth:
+            self.root = tag, attributes
+            if local_name(tag) != "svg":
+                raise ImageError(f"{self.name} is XML but not SVG: its root element is not <svg>")
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise ImageError(f"{self.name} nests more than {MAX_DEPTH} elements; ungroup it and save it again")
+        self.elements += 1
+        self.attributes += len(attributes)
+        self.check(self.elements, MAX_ELEMENTS, "elements")
+        self.check(self.attributes, MAX_ATTRIBUTES, "attributes")
+        self.check(len(attributes), MAX_IN_ONE, "attributes in one element")
+        if local_name(tag) in LEFT_OUT:
+            self.left_out = min(self.left_out, self.depth)
+        self.add(start_tag(tag, attributes))
+
+    def end(self, tag: str) -> None:
+        """An element ends."""
+        self.add(f"</{tag}>")
+        if self.depth == self.left_out:
+            self.left_out = MAX_DEPTH + 1
+        self.depth -= 1
+
+    def characters(self, text: str) -> None:
+        """Text between tags, such as a style sheet."""
+        self.add(escape(text))
+
+    def entity(self, entity: str, is_parameter: bool, value: str | None, *others: object) -> None:
+        """A name is declared to stand for text. It may do so wherever there is an ``&``."""
+        self.declaration()
+        if value is not None and "&" in value:
+            raise ImageError(f"{self.name} is not well-formed SVG for this reader: its entity {entity[:40]!r} holds "
+                             "others; save it again as plain SVG or give a PNG")
+        self.check(len(value or "") * self.references, MAX_BYTES, "bytes once its entities are put in")
+
+    def declaration(self, *others: object) -> None:
+        """An entity, or an attribute that elements have unless they say otherwise, is declared."""
+        self.declarations += 1
+        self.check(self.declarations, MAX_DECLARATIONS, "declarations")
+
+    def add(self, text: str) -> None:
+        """Copy this, unless it is left out."""
+        if self.depth < self.left_out:
+            self.length += len(text)
+            self.check(self.length, 2 * MAX_BYTES, "bytes once its entities are put in")
+            self.pieces.append(text)
+
+    def check(self, count: int, most: int, what: str) -> None:
+        """Raise ImageError where there are too many."""
+        if count > most:
+            raise ImageError(f"{self.name} has more than {most:,} {what}; simplify it or give a PNG")
 
 
-def local_name(element: ElementTree.Element) -> str:
-    """Lower-case tag without its namespace."""
-    return str(element.tag).rpartition("}")[2].lower()
+def start_tag(tag: str, attributes: dict[str, str]) -> str:
+    """As it is written."""
+    return f"<{tag}{''.join(f' {key}={quoteattr(value)}' for key, value in attributes.items())}>"
 
 
-def set_size(root: ElementTree.Element, side: int, name: str) -> None:
-    """Give the drawing the pixel size at which it is wanted; what it shows stays the same."""
+def local_name(tag: str) -> str:
+    """In lower case, without its namespace's prefix."""
+    return tag.rpartition(":")[2].lower()
+
+
+def set_size(root: dict[str, str], side: int, name: str) -> None:
+    """Give the root, by its attributes, the pixel size at which it is wanted; what it shows stays the same."""
     view_box = [float(number) for number in re.findall(NUMBER, root.get("viewBox", ""))]
     has_box = len(view_box) == 4
     width, height = length_px(root.get("width", "")), length_px(root.get("height", ""))
@@ -127,10 +201,10 @@ def set_size(root: ElementTree.Element, side: int, name: str) -> None:
     if not width or not height or not 1e-6 < width < 1e9 or not 1e-6 < height < 1e9:
         raise ImageError(f"{name} has no usable size; give its <svg> element a viewBox, or a width and height above 0")
     if not has_box:
-        root.set("viewBox", f"0 0 {width} {height}")
+        root["viewBox"] = f"0 0 {width} {height}"
     scale = side / max(width, height)
-    root.set("width", str(max(1, round(width * scale))))
-    root.set("height", str(max(1, round(height * scale))))
+    root["width"] = str(max(1, round(width * scale)))
+    root["height"] = str(max(1, round(height * scale)))
 
 
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"

@@ -364,3 +364,21 @@ def test_search_by_descriptor(gallery: Gallery, photos: Path) -> None:
     hits = gallery.search_descriptor(row.descriptor, SearchOptions(top=1)).hits
     assert (hits[0].path, os.path.basename(hits[0].path)) == (row.path, "a2.jpg")  # noqa: PTH119
     assert hits[0].score == pytest.approx(float(np.dot(row.descriptor, row.descriptor)), abs=1e-6)
+
+
+def test_a_descriptor_of_another_extractor_is_not_compared(gallery: Gallery, photos: Path, describer: Any,
+                                                           make_describer: Callable[..., Any]) -> None:
+    row = gallery.store.get([str(photos / "a2.jpg")])[str(photos / "a2.jpg")]
+    assert gallery.search_descriptor(row.descriptor, fingerprint=describer.fingerprint).hits
+    for other in (make_describer(seed=1), make_describer(size=8)):
+        Gallery.open(gallery.folder).update([], other, rebuild=True)  # as another process would
+        with pytest.raises(GalleryError, match=f"{other.fingerprint}, but the descriptor by one with fake-32-0"):
+            gallery.search_descriptor(row.descriptor, fingerprint=describer.fingerprint)
+
+
+def test_the_rows_are_those_of_the_record_whatever_another_thread_put_there(gallery: Gallery, describer: Any) -> None:
+    old = (gallery.record.store, gallery.store)
+    Gallery.open(gallery.folder).update([], describer, rebuild=True)
+    gallery.refresh()
+    gallery.opened = old  # by a thread that had read the old record before
+    assert gallery.store.folder.name == gallery.record.store != old[0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -57,11 +56,15 @@ class Gallery:
         self.folder, self.ann_threshold = folder, ann_threshold
         self.counted: tuple[object, list[FolderCount]] | None = None  # of which version of the rows
         self.record, self.stamp = record, record_stamp(folder)
+        self.opened: tuple[str, Store] | None = None  # the store and its name
 
-    @cached_property
+    @property
     def store(self) -> Store:
-        """The rows. Raises GalleryError: missing or damaged."""
-        return self.open_store(self.record)
+        """The rows that the record names. Raises GalleryError: missing or damaged."""
+        record, opened = self.record, self.opened
+        if opened is None or opened[0] != record.store:  # another thread may put that of an older record there
+            opened = self.opened = record.store, self.open_store(record)
+        return opened[1]
 
     def open_store(self, record: GalleryRecord, *, create: bool = False) -> Store:
         """The store that a record names."""
@@ -118,7 +121,7 @@ class Gallery:
         stamp = record_stamp(self.folder)
         if stamp != self.stamp:
             self.record, self.stamp = read_record(self.folder, outdated=True), stamp
-            self.__dict__.pop("store", None)
+            self.opened = None
         if not outdated:
             self.record.check_format(self.folder)
 
@@ -280,7 +283,8 @@ class Gallery:
         self.record.check(describer, self.folder)
         picture = (on_paper(sketch.copy(), "the sketch") if isinstance(sketch, Image.Image)
                    else read_sketch(sketch, line=line))
-        return self.search_descriptor(describe_picture(describer, picture, "sketch"), options)
+        described = describe_picture(describer, picture, "sketch")
+        return self.search_descriptor(described, options, fingerprint=describer.fingerprint)
 
     def similar(self, photo: str | os.PathLike[str], describer: Describer | None = None,
                 options: SearchOptions | None = None) -> SearchResult:
@@ -323,10 +327,22 @@ class Gallery:
         """Whether any photo of the gallery lies in this folder or below."""
         return any(is_under(path, absolute(folder)) for path in self.store.states())
 
-    def search_descriptor(self, descriptor: Descriptors, options: SearchOptions | None = None) -> SearchResult:
-        """Photos by the cosine of their descriptor with (D,) ``descriptor`` of unit length."""
+    def search_descriptor(self, descriptor: Descriptors, options: SearchOptions | None = None, *,
+                          fingerprint: str | None = None) -> SearchResult:
+        """Photos by the cosine of their descriptor with (D,) ``descriptor`` of unit length.
+
+        Args:
+            fingerprint: of the extractor that made the descriptor, to be compared with the gallery's; None: is not.
+        Raises:
+            GalleryError: another extractor made the gallery, as after a rebuild.
+        """
         self.refresh()
-        return find(self.store, descriptor, options or SearchOptions())
+        store = self.store  # before the record is looked at: another thread may refresh both in between
+        if fingerprint not in (None, self.record.fingerprint):
+            raise GalleryError(f"the gallery {self.folder} was made by an extractor with fingerprint "
+                               f"{self.record.fingerprint}, but the descriptor by one with {fingerprint}; they cannot "
+                               "be compared. Describe the sketch again")
+        return find(store, descriptor, options or SearchOptions())
 
     def thumbnail(self, path: str | os.PathLike[str]) -> bytes:
         """JPEG of at most 160 x 160 pixels. Raises GalleryError: the photo is not in the gallery."""

@@ -77,6 +77,7 @@ def test_a_photo_and_why_it_was_found(client: TestClient, gallery: str, sketch: 
     assert client.get(f"{photo}/thumbnail", headers={"If-None-Match": thumbnail.headers["etag"]}).status_code == 304
     assert max(Image.open(io.BytesIO(client.get(f"{photo}/picture?side=32").content)).size) == 32
     assert Image.open(io.BytesIO(client.get(f"{photo}/original").content)).size == (hit["width"], hit["height"])
+    assert client.get(f"{photo}/original").headers["accept-ranges"] == "none"
     region = client.get(f"{photo}/region", params={"sketch": sketch}).json()
     assert region["from"] == "stored"
     drawn = Image.open(io.BytesIO(base64.b64decode(region["map"]["png"])))
@@ -93,6 +94,40 @@ def test_a_photo_and_why_it_was_found(client: TestClient, gallery: str, sketch: 
     outside = client.post(f"{photo}/points", json={**asked, "points": [[500, 0]]})
     assert "outside the sketch" in outside.json()["error"]["message"]
     assert hit["id"] not in [each["id"] for each in client.get(f"{gallery}/similar?photo={hit['id']}").json()["hits"]]
+
+
+@pytest.mark.parametrize("path", ["thumbnail", "picture?side=40", "original"])
+def test_what_a_browser_has_already_is_not_sent_again(client: TestClient, photo: str, path: str) -> None:
+    address = f"{photo}/{path}"
+    tag = client.get(address).headers["etag"]
+    assert client.get(f"{photo}/{path}0" if "=" in path else photo).headers.get("etag") != tag
+    for told, status in ((tag, 304), (f"W/{tag}", 304), ("*", 304), (f'"a,b" , W/{tag}', 304), (f'"x, {tag}', 304),
+                         (tag[1:-1], 200), (f'"{tag[1:-1]}x"', 200), ('"other"', 200), (f'"*", {tag[:-1]}', 200)):
+        answer = client.get(address, headers={"If-None-Match": told})
+        assert (answer.status_code, answer.headers["etag"], bool(answer.content)) == (status, tag, status == 200), told
+        assert answer.headers["cache-control"] == "private, no-cache"
+    several = client.get(address, headers=[("If-None-Match", '"other"'), ("If-None-Match", tag)])
+    assert several.status_code == 304
+
+
+def test_the_document_tells_the_token_the_headers_and_the_pages_of_errors(
+        client: TestClient, open_client: Callable[..., TestClient], place: Path, tmp_path: Path) -> None:
+    told = client.get(f"{API}/openapi.json").json()
+    for path, operations in told["paths"].items():
+        for operation in operations.values():
+            for status in ("4XX", "500", "503", "504"):
+                assert set(operation["responses"][status]["content"]) == {"application/json", "text/html"}, path
+    photo = f"{API}/galleries/{{gid}}/photos/{{pid}}"
+    assert {path.rpartition("/")[2]: set(told["paths"][f"{photo}/{path}"]["get"]["responses"]["200"]["headers"])
+            for path in ("thumbnail", "picture", "original", "mask", "points")} == {
+        "thumbnail": {"ETag"}, "picture": {"ETag"}, "original": {"ETag", "Content-Disposition", "Accept-Ranges"},
+        "mask": {"Content-Disposition"}, "points": {"Content-Disposition"}}
+    assert told["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
+    assert told["security"] == [{}, {"token": []}]
+    token = "abcdefgh12345678"
+    guarded = open_client(place, home=tmp_path, token=token)
+    told = guarded.get(f"{API}/openapi.json", headers={"Authorization": f"Bearer {token}"}).json()
+    assert told["security"] == [{"token": []}]
 
 
 @pytest.mark.parametrize(("method", "path", "options", "status", "code"), [

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -153,3 +155,50 @@ def test_a_server_with_a_lower_limit_keeps_to_it(open_client: Callable[..., Test
         answer = client.post(API + path, content=bytes(11 * KIB), headers=JSON)
         assert answer.status_code == 413
         assert "the 10 KiB allowed" in answer.json()["error"]["message"]
+
+
+def begin(port: int, length: int, body: bytes) -> socket.socket:
+    """A sketch that was begun to be sent; without a length it goes in pieces."""
+    line = socket.create_connection(("127.0.0.1", port), timeout=20)
+    told, body = ((f"Content-Length: {length}", body) if length else
+                  ("Transfer-Encoding: chunked", b"%x\r\n%s\r\n" % (len(body), body)))
+    line.sendall(f"POST {API}/sketches HTTP/1.1\r\nHost: 127.0.0.1\r\n{told}\r\n\r\n".encode() + body)
+    return line
+
+
+def outcome(line: socket.socket) -> tuple[int, str, str]:
+    """Status, code and head of the answer, which is an error."""
+    answer = b""
+    with line:
+        while not answer.endswith(b"}}"):
+            answer += line.recv(65536)
+    head, _, body = answer.decode().partition("\r\n\r\n")
+    return int(head.split()[1]), json.loads(body)["error"]["code"], head
+
+
+def test_a_body_has_one_time_for_all_its_pieces(open_server: Callable[..., int], place: Path, tmp_path: Path) -> None:
+    port = open_server(place, home=tmp_path, limits=Limits(request_seconds=1.0))
+    line, started = begin(port, 1000, b"1"), time.monotonic()
+    for _ in range(4):
+        time.sleep(0.2)
+        line.sendall(b"1")
+    assert outcome(line)[:2] == (408, "slow_body")
+    assert 0.9 < time.monotonic() - started < 1.7
+
+
+@pytest.mark.parametrize("length", [100 * KIB, 0])
+def test_bodies_that_are_sent_at_once(open_server: Callable[..., int], place: Path, tmp_path: Path, length: int,
+                                      wait_for: Callable[[Callable[[], bool]], None]) -> None:
+    limits = Limits(small_body_bytes=10 * KIB, bodies_bytes=150 * KIB, request_seconds=5)
+    port = open_server(place, home=tmp_path, limits=limits)
+    first = begin(port, length, bytes(90 * KIB))
+    time.sleep(0.3)
+    code, reason, head = outcome(begin(port, length, bytes(90 * KIB)))
+    assert (code, reason) == (503, "busy")
+    assert "retry-after: 1" in head
+    assert "connection: close" in head
+    with begin(port, length, bytes(55 * KIB)):  # fits, and leaves no room
+        time.sleep(0.3)
+        assert outcome(begin(port, 9 * KIB, bytes(9 * KIB)))[0] == 415  # small ones are let in all the same
+        first.close()
+    wait_for(lambda: outcome(begin(port, 90 * KIB, bytes(90 * KIB)))[0] == 415)  # who has gone makes room

@@ -41,6 +41,14 @@ def made(limits: Limits | None = None) -> Iterator[Jobs]:
         jobs.close()
 
 
+@pytest.fixture
+def gate() -> Iterator[threading.Event]:
+    """What holds the model up until it is set."""
+    opened = threading.Event()
+    yield opened
+    opened.set()
+
+
 class Held:
     """Work that waits until it is let go."""
 
@@ -253,8 +261,20 @@ def test_jobs_are_found_again_the_oldest_first(open_client: OpenClient, own_plac
     ended = finished(client, first["id"])
     assert (ended["state"], ended["gallery"]) == ("done", first["gallery"])
     again = client.post(f"{API}/galleries/{first['gallery']}/update").json()["job"]
-    finished(client, again)
+    assert (first["name"], finished(client, again)["name"]) == ("new", "new")
     assert client.get(f"{API}/jobs").json()["jobs"] == [ended, client.get(f"{API}/jobs/{again}").json()]
+
+
+def test_a_job_tells_the_name_of_a_gallery_that_is_not_there_yet(open_client: OpenClient, own_place: Path,
+                                                                 gate: threading.Event, finished: Finished) -> None:
+    client = open_client(own_place)
+    client.app.state.service.thread.submit(lambda items: [gate.wait(20)], None)  # type: ignore[attr-defined]
+    started = client.post(f"{API}/galleries", json={"name": "Holiday 2024", "folder": "album"}).json()["job"]
+    assert [each["name"] for each in client.get(f"{API}/galleries").json()["galleries"]] == ["gallery"]
+    assert [each["name"] for each in client.get(f"{API}/jobs").json()["jobs"]] == ["Holiday 2024"]
+    assert client.get(f"{API}/jobs/{started}").json()["name"] == "Holiday 2024"
+    gate.set()
+    assert finished(client, started)["name"] == "Holiday 2024"
 
 
 def test_only_the_latest_of_the_jobs_that_ended_are_listed(wait_for: WaitFor) -> None:

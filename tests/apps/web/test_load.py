@@ -117,6 +117,36 @@ def test_work_in_a_lane_that_nobody_waits_for_any_more_makes_room(held: threadin
 class Large:
     """What stands for something that takes much memory."""
 
+    def size(self) -> int:
+        return 0
+
+
+@pytest.mark.parametrize("hung_up", [True, False], ids=["hung up", "timed out"])
+def test_what_work_in_a_lane_needs_is_let_go_with_who_gives_it_up(held: threading.Event, hung_up: bool) -> None:
+    """At once, though all threads are busy: else the bodies of who hangs up would fill the memory."""
+    lane = Lane("things", 1, Limits(waiting=1, request_seconds=60 if hung_up else 0.02))
+    lane.submit(held.wait)
+
+    async def ask() -> weakref.ref[Large]:
+        large = Large()
+        left = asyncio.create_task(lane.run(large.size))
+        await asyncio.sleep(0)
+        if hung_up:
+            left.cancel()
+        await asyncio.wait([left])
+        assert left.cancelled() if hung_up else isinstance(left.exception(), ApiError)
+        return weakref.ref(large)
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert [asyncio.run(ask())() for _ in range(3)] == [None] * 3
+        assert lane.pending == 1
+    finally:
+        gc.enable()
+        held.set()
+        lane.close()
+
 
 def test_what_was_worked_out_is_let_go_with_the_last_who_has_it() -> None:
     """At once, not when Python next looks for objects that hold each other: with these models that is very seldom."""

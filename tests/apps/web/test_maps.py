@@ -185,6 +185,35 @@ def test_a_copy_whose_file_is_gone_does_not_fail_the_other(service: Service, bar
     assert (gone.status_code, there.origin) == (404, "photo")
 
 
+def test_a_map_is_not_kept_as_one_of_another_model(
+        open_client: OpenClient, own_place: Path, gallery_of: Callable[[Path], str], strokes: dict[str, Any],
+        tiny_model: SketchFusion, make_tiny: Callable[..., SketchFusion], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the gallery is described anew while the row of the photo is read."""
+    other = make_tiny()
+    other.name = "other"
+    other.learn_anew(1)
+    other.eval()
+    client = open_client(own_place, load=lambda name, overrides: {"other": other, "tiny": tiny_model}[name])
+    service = service_of(client)
+    sketch = client.post(f"{API}/sketches", json=strokes).json()["id"]
+    photo = f"{gallery_of(own_place)}/photos/{path_id(str(own_place / 'photos' / 'photo0.png'))}"
+    read = Service.photo
+
+    async def rebuilt(service: Service, gallery_id: str, photo_id: str) -> Photo:
+        found = await read(service, gallery_id, photo_id)
+        monkeypatch.setattr(Service, "photo", read)
+        await asyncio.to_thread(lambda: Gallery.open(own_place / "gallery").update([], other, rebuild=True))
+        await service.gallery(gallery_id)  # as any other request does
+        return found
+
+    monkeypatch.setattr(Service, "photo", rebuilt)
+    refused = client.get(f"{photo}/region?sketch={sketch}")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "other_model")
+    assert not service.maps.kept
+    assert client.get(f"{photo}/region?sketch={sketch}").status_code == 200
+    assert [key[0] for key in service.maps.kept] == [other.fingerprint]
+
+
 def test_maps_that_are_kept_are_bounded(service: Service, bare: Path) -> None:
     async def ask() -> int:
         first = await map_of(service, bare)

@@ -73,6 +73,29 @@ def test_without_a_gallery_the_model_used_last_guesses(two: TestClient, sent: st
         assert two.get(f"{API}/health").json()["model"] == name
 
 
+def test_a_search_does_not_compare_two_models(two: TestClient, sent: str, ids: dict[str, str], tmp_path: Path,
+                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the gallery is described anew between the sketch and the search."""
+    models, path = two.app.state.service.models, f"{API}/galleries/{ids['sea']}/search"  # type: ignore[attr-defined]
+    describe = models.describe
+
+    async def rebuilt(sketch: Any, loaded: Any) -> Any:
+        described = await describe(sketch, loaded)
+        monkeypatch.setattr(models, "describe", describe)
+        await asyncio.to_thread(lambda: Gallery.open(tmp_path / "sea").update(
+            [], models.load("home", ()), rebuild=True))
+        return described
+
+    assert two.get(path, params={"sketch": sent}).status_code == 200
+    monkeypatch.setattr(models, "describe", rebuilt)
+    refused = two.get(path, params={"sketch": sent})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "other_model")
+    assert "described anew by another model" in refused.json()["error"]["message"]
+    again, fresh = (two.get(f"{API}/galleries/{ids[name]}/search", params={"sketch": sent}).json()["hits"]
+                    for name in ("sea", "home"))
+    assert [hit["score"] for hit in again] == [hit["score"] for hit in fresh]
+
+
 @pytest.fixture
 def thread() -> Iterator[ModelThread]:
     opened = ModelThread(Limits())

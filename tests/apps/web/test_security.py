@@ -122,7 +122,8 @@ def test_another_sites_page_changes_nothing(client: TestClient, gallery: str, he
 @pytest.mark.parametrize(("method", "path", "status"), [
     ("GET", "/", 200), ("GET", "/static/index.html", 200), ("GET", "/static/nothing.js", 404), ("GET", "/nothing", 404),
     ("GET", f"{API}/health", 200), ("GET", f"{API}/docs", 200), ("GET", f"{API}/openapi.json", 200),
-    ("POST", f"{API}/health", 405), ("HEAD", f"{API}/health", 405), ("OPTIONS", f"{API}/health", 405),
+    ("POST", f"{API}/health", 405), ("HEAD", f"{API}/health", 200), ("OPTIONS", f"{API}/health", 405),
+    ("HEAD", "/", 200), ("HEAD", f"{API}/sketches", 405), ("HEAD", "/static/nothing.js", 404),
     ("TRACE", "/", 405), ("BREW", "/", 405), ("POST", f"{API}/sketches", 415), ("POST", f"{API}/galleries", 422)])
 def test_every_answer_has_the_headers(client: TestClient, method: str, path: str, status: int) -> None:
     answer = client.request(method, path)

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -16,22 +17,30 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
 from sketchfusion.apps.cli.main import app
-from sketchfusion.apps.cli.serve import address_of, made_by_others
+from sketchfusion.apps.cli.serve import GRACE_S, address_of, made_by_others
 from sketchfusion.apps.web.settings import API
 from sketchfusion.index.record import RECORD_NAME
 
 TOKEN = "abcdefgh12345678"
+COMMAND = "import sketchfusion.apps.cli.main as main; main.app()"
+NEVER_DRAWS = f"""
+from sketchfusion import svg
+from sketchfusion.apps.cli import serve
+from sketchfusion.apps.web.service import Service
+svg.RENDERER, serve.GRACE_S, Service.close.__defaults__ = "import time; time.sleep(60)", 1, (1.0,)
+{COMMAND}"""
 
 
 @contextmanager
-def started(*options: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def started(*options: str, code: str = COMMAND, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The command as a process of its own, and the address that it printed."""
-    command = [sys.executable, "-m", "sketchfusion.apps.cli.main", "serve", "--port", "0", *options]
+    command = [sys.executable, "-c", code, "serve", "--port", "0", *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                env={**os.environ, "COLUMNS": "300", **environment})
     assert process.stdout is not None
@@ -104,6 +113,36 @@ def test_from_the_first_line_to_the_last(place: Path, tmp_path: Path) -> None:
     assert errors.splitlines()[-1] == "Stopped."
     assert "Traceback" not in errors
     assert TOKEN not in out + errors  # after the one line that says where the page is
+
+
+def test_work_that_does_not_end_does_not_keep_it_from_stopping(place: Path, tmp_path: Path) -> None:
+    with started(*options_of(place, tmp_path), code=NEVER_DRAWS) as (process, address):
+        port = int(address.rstrip("/").rpartition(":")[2])
+        picture = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'
+        line = socket.create_connection(("127.0.0.1", port), timeout=20)
+        line.sendall(f"POST {API}/sketches HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/svg+xml\r\n"
+                     f"Content-Length: {len(picture)}\r\n\r\n".encode() + picture)
+        server = psutil.Process(process.pid)
+        while not (drawing := server.children()):
+            time.sleep(0.01)
+        stopped = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        with line:
+            answer = b"".join(iter(lambda: line.recv(65536), b""))
+        errors = process.communicate(timeout=20)[1]
+        assert 1 < time.monotonic() - stopped < 6
+        psutil.wait_procs(drawing, timeout=5)
+        assert not any(child.is_running() for child in drawing)
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b'"code":"stopping"' in answer
+    assert process.returncode == 0
+    assert errors.splitlines()[-1] == "Stopped."
+    assert "Traceback" not in errors
+
+
+def test_the_documents_tell_the_grace() -> None:
+    told = (Path(__file__).parents[3] / "docs" / "api_http.md").read_text(encoding="utf-8")
+    assert f"for at most {GRACE_S} s" in told
 
 
 def test_behind_a_proxy(place: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import signal
 import socket
@@ -9,6 +10,7 @@ import sys
 import threading
 import webbrowser
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from sketchfusion.apps.web.models import Loaded
 
 GRACE_S = 10  # for requests that run when the server is stopped
+LAST_S = 0.5  # to see whether all work has ended
 
 
 @common.handle_errors
@@ -77,10 +80,9 @@ def listening(host: str, port: int) -> socket.socket:
 
 def run(settings: object, listener: socket.socket, *, show: bool) -> None:
     """Load the model, then serve until Ctrl-C or SIGTERM; jobs are cancelled then, and what they indexed stays."""
-    import uvicorn
-
     from sketchfusion.apps.web.app import create_app
     from sketchfusion.apps.web.memory import return_large_pieces
+    from sketchfusion.apps.web.protocol import server_of
     from sketchfusion.apps.web.settings import Settings
 
     assert isinstance(settings, Settings)
@@ -103,14 +105,27 @@ def run(settings: object, listener: socket.socket, *, show: bool) -> None:
         common.note(f"The proxy before it has to forward to {address}")
     common.note("Ctrl-C stops it.")
     sys.stdout.flush()
-    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_S,
-                            server_header=False, lifespan="on")
+    server = server_of(app, settings.limits, grace=GRACE_S)
     for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them once more when it has ended in good order
         signal.signal(number, lambda *_: None)
     if show:
         threading.Timer(0.5, webbrowser.open, (whole,)).start()
-    uvicorn.Server(config).run(sockets=[listener])
+    server.run(sockets=[listener])
     common.note("Stopped.")
+    if not app.state.service.close(LAST_S):
+        abandon()
+
+
+def abandon() -> None:
+    """End the process although threads work on, and with it what draws SVG for them; Python would wait for both."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    for children in Path("/proc/self/task").glob("*/children"):  # only Linux tells them
+        for child in map(int, children.read_text().split()):
+            with suppress(ProcessLookupError):
+                if os.getsid(child) == os.getsid(0):  # a browser that was opened has a session of its own
+                    os.kill(child, signal.SIGKILL)
+    os._exit(0)
 
 
 def made_by_others(galleries: Sequence[Path], models: Mapping[tuple[str, tuple[str, ...]], Loaded]) -> list[Path]:

@@ -82,16 +82,18 @@ class Lane:
             if self.pending >= self.threads + self.limits.waiting:
                 raise busy(self.name)
             self.pending += 1
+        box = [work]  # the pool keeps what was cancelled until a thread is free: the box, but nothing in it
         try:
-            future = self.pool.submit(work)
+            future = self.pool.submit(lambda: box.pop()())
         except RuntimeError:
-            self.done()
+            self.done(box)
             raise stopping() from None
-        future.add_done_callback(self.done)
+        future.add_done_callback(lambda _: self.done(box))
         return future
 
-    def done(self, future: object = None) -> None:
-        """Count one less."""
+    def done(self, box: list[Callable[[], T]]) -> None:
+        """Count one less, and let go of the work."""
+        box.clear()
         with self.lock:
             self.pending -= 1
 

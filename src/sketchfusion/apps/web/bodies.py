@@ -1,4 +1,4 @@
-"""Bodies of requests: no larger than allowed, and not slower than the server waits."""
+"""Bodies of requests: no larger than allowed, not slower than the server waits, and not too many at once."""
 
 from __future__ import annotations
 
@@ -15,10 +15,14 @@ SKETCHES = f"{API}/sketches"  # takes pictures; all other addresses take a few w
 
 
 class BodyLimit:
-    """Refuses a body that is too large, as soon as that is known, and one that does not come."""
+    """Refuses a body that is too large, as soon as that is known, one that does not come, and one too many.
+
+    Attributes:
+        held: bytes of the bodies of all requests that are being answered.
+    """
 
     def __init__(self, app: ASGIApp, limits: Limits) -> None:
-        self.app, self.limits = app, limits
+        self.app, self.limits, self.held = app, limits, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -28,23 +32,34 @@ class BodyLimit:
         if told_length(Headers(scope=scope)) > most:
             raise too_large(most, self.limits)
         taken, complete = 0, False
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.limits.request_seconds
 
         async def receive_some() -> Message:
             nonlocal taken, complete
             if complete:  # what follows is the news that the client has left, which may take as long as it likes
                 return await receive()
             try:
-                message = await asyncio.wait_for(receive(), self.limits.request_seconds)
+                message = await asyncio.wait_for(receive(), deadline - loop.time())
             except TimeoutError:
-                raise ApiError(408, "slow_body", f"no more of the request came for {self.limits.request_seconds:g} s; "
-                               "send it again", {"Connection": "close"}) from None
-            taken += len(message.get("body", b""))
+                raise ApiError(408, "slow_body", "the whole request did not come within "
+                               f"{self.limits.request_seconds:g} s; send it again, or less", {"Connection": "close"}
+                               ) from None
+            length = len(message.get("body", b""))
+            taken += length
+            self.held += length
             complete = not message.get("more_body", False)
             if taken > most:
                 raise too_large(most, self.limits)
+            if self.held > self.limits.bodies_bytes and taken > self.limits.small_body_bytes:
+                raise ApiError(503, "busy", "too many large sketches are sent at the same time; try again in a moment",
+                               {"Retry-After": "1", "Connection": "close"})
             return message
 
-        await self.app(scope, receive_some, send)
+        try:
+            await self.app(scope, receive_some, send)
+        finally:
+            self.held -= taken
 
 
 def told_length(headers: Headers) -> float:

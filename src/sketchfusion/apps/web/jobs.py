@@ -35,6 +35,7 @@ class Job:
     Attributes:
         id: random; ``Jobs.known`` tells it to whoever may ask the server.
         gallery: id of the gallery.
+        name: of the gallery, which may not exist yet.
         root: below which photos lie; names of files are told from there.
         roots: what the gallery was indexed from before, told by their names where they lie elsewhere.
         done, total: files looked into so far, and in all.
@@ -51,6 +52,7 @@ class Job:
     summary: Summary | None = None
     message: str = ""
     roots: tuple[str, ...] = ()
+    name: str = ""
     stop: threading.Event = field(default_factory=threading.Event)
 
     def check(self) -> None:
@@ -91,7 +93,7 @@ class Jobs:
         self.thread = threading.Thread(target=self.loop, name="jobs", daemon=True)
         self.thread.start()
 
-    def add(self, gallery: str, root: Path, work: Work) -> Job:
+    def add(self, gallery: str, root: Path, work: Work, *, name: str = "") -> Job:
         """Queue a job. Raises ApiError: 503, too many wait; 409, one for this gallery does already."""
         with self.lock:
             open_jobs = [job for job in self.jobs.values() if job.state in ("queued", "running")]
@@ -99,7 +101,7 @@ class Jobs:
                 raise ApiError(409, "job_open", "this gallery is being indexed already; wait for that, or cancel it")
             if len(open_jobs) > self.limits.jobs_waiting:
                 raise busy("indexing", seconds=30)
-            job = Job(secrets.token_hex(10), gallery, root)
+            job = Job(secrets.token_hex(10), gallery, root, name=printable(name))
             self.jobs[job.id] = job
             finished = [each for each in self.jobs.values() if each.state not in ("queued", "running")]
             for old in finished[:max(0, len(self.jobs) - self.limits.jobs_kept)]:

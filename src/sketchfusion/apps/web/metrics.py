@@ -7,6 +7,8 @@ import time
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sketchfusion.apps.web.settings import API
+
 
 class Metrics:
     """What the server tells of itself at ``/metrics``; ``registry`` holds it all."""
@@ -25,7 +27,10 @@ class Metrics:
 
 
 class Measured:
-    """Counts each request under the route that answered it, not under its path, which clients choose."""
+    """Counts each request under the route that answered it, not under its path, which clients choose.
+
+    Outermost, so that refusals count too. The status is ``left`` where the client left before it was answered.
+    """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app, self.metrics = app, metrics
@@ -34,7 +39,7 @@ class Measured:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started, status = time.perf_counter(), "error"
+        started, status = time.perf_counter(), "left"
 
         async def send_on(message: Message) -> None:
             nonlocal status
@@ -45,7 +50,7 @@ class Measured:
         try:
             await self.app(scope, receive, send_on)
         finally:
-            route = getattr(scope.get("route"), "path", "other")
+            route = getattr(scope.get("route"), "path", "other").removeprefix(API)  # some versions of FastAPI have it
             method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST", "DELETE") else "other"
             self.metrics.requests.labels(method, route, status).inc()
             self.metrics.seconds.labels(route).observe(time.perf_counter() - started)

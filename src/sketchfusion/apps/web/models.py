@@ -129,7 +129,9 @@ class Models:
             future = self.thread.submit(lambda sketches: describe_sketches(loaded.model, sketches), sketch,
                                         ("describe", loaded.fingerprint))
             sketch.described[loaded.fingerprint] = future
-        return await self.thread.result(future)
+        described = await self.thread.result(future)
+        sketch.on_use(sketch)
+        return described
 
     async def names(self, described: Described, loaded: Loaded, labels: Sequence[str] | None, top: int) -> list[Guess]:
         """What the sketch shows: classes of the model's head, or names of one's own.
@@ -142,6 +144,13 @@ class Models:
             return await self.thread.run(lambda: by_head(loaded.model, described, top))
         check_labels(labels)
         return await self.thread.run(lambda: by_labels(loaded, described, tuple(labels), top))
+
+
+def check_same(record: GalleryRecord, loaded: Loaded) -> None:
+    """Raise ApiError 409 where a gallery has by now been described anew by another model than this."""
+    if record.fingerprint != loaded.fingerprint:
+        raise ApiError(409, "other_model", "this gallery was described anew by another model while this was worked "
+                       "out; ask again")
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 from sketchfusion.apps.web.errors import ApiError, printable
+from sketchfusion.apps.web.sketches import in_turn
 from sketchfusion.images import FORMATS, decode, open_image
 from sketchfusion.index.store import Photo
 
@@ -106,7 +107,7 @@ def decode_photo(photo: Photo, root: Path, canvas_side: int | None = None) -> Im
             data = file.read()
         except OSError:
             raise gone(photo) from None
-    with open_image(data) as image:
+    with open_image(data) as image, in_turn(image):
         return decode(image, canvas_side=canvas_side)
 
 

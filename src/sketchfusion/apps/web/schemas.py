@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
@@ -15,6 +15,11 @@ PAIR = {"type": "array", "minItems": 2, "maxItems": 2}  # of numbers; more tools
 XY = Annotated[tuple[float, float], WithJsonSchema({**PAIR, "items": {"type": "number"}})]
 FiniteXY = Annotated[tuple[Finite, Finite], WithJsonSchema(
     {**PAIR, "items": {"type": "number", "minimum": -1e6, "maximum": 1e6}})]
+
+
+def headers_out(*names: str) -> dict[str, Any]:
+    """Headers of an answer."""
+    return {name: {"schema": {"type": "string"}} for name in names}
 
 
 class ErrorText(BaseModel):
@@ -137,13 +142,14 @@ class SummaryOut(BaseModel):
 
 
 class JobOut(BaseModel):
-    """How far indexing is, in files."""
+    """How far indexing is, in files; ``gallery`` is the id of the gallery, ``name`` what it is called."""
 
     id: str
     state: State
     done: int
     total: int
     gallery: str
+    name: str
     errors: list[FileError]
     summary: SummaryOut | None
     message: str
@@ -154,8 +160,9 @@ class JobOut(BaseModel):
         summary = job.summary
         failures = summary.failures[:most] if summary else []
         errors = [FileError(file=job.name_of(each.path), reason=told(each.reason)) for each in failures]
-        return JobOut(id=job.id, state=job.state, done=job.done, total=job.total, gallery=job.gallery, errors=errors,
-                      summary=SummaryOut.of(summary, told) if summary else None, message=told(job.message))
+        return JobOut(id=job.id, state=job.state, done=job.done, total=job.total, gallery=job.gallery, name=job.name,
+                      errors=errors, summary=SummaryOut.of(summary, told) if summary else None,
+                      message=told(job.message))
 
 
 class JobsOut(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import ipaddress
@@ -13,6 +14,7 @@ from starlette.requests import cookie_parser
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sketchfusion.apps.web.admission import stopping
 from sketchfusion.apps.web.errors import PAGE, ApiError, answer, printable, unforeseen
 from sketchfusion.apps.web.settings import PORTS, Settings, is_everywhere, is_loopback
 
@@ -63,6 +65,9 @@ class Guard:
                 await early(scope, receive, send_on)
         except ApiError as error:
             await answer(error, scope)(scope, receive, send_on)
+        except asyncio.CancelledError:  # by the server, which ends; who hangs up cancels no more than ``Leaving`` does
+            if not started:
+                await answer(stopping(), scope)(scope, receive, send_on)
         except Exception as error:
             failure = unforeseen(f"{scope['method']} {scope['path']}", error)
             if not started:

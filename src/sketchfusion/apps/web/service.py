@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -26,6 +28,7 @@ from sketchfusion.index.gallery import Gallery
 from sketchfusion.index.store import Photo, path_id
 from sketchfusion.index.update import OnProgress, Summary, UpdateOptions
 
+CLOSE_S = 5.0  # for what still runs when the server has given its last answer
 CONNECTIONS = 6  # that a browser opens to one server
 PHOTOS_TOGETHER = 200  # rows that are read at once
 
@@ -131,17 +134,20 @@ class Service:
             return gallery.update([photos] if photos is not None else [], describer, options=options,
                                   on_progress=on_progress)
 
-        return self.jobs.add(path_id(str(folder)), root, work)
+        return self.jobs.add(path_id(str(folder)), root, work, name=folder.name)
 
-    def close(self) -> None:
-        """Cancel jobs, finish what runs, drop what waits."""
+    def close(self, seconds: float = CLOSE_S) -> bool:
+        """Cancel jobs, finish what runs, drop what waits. Returns whether all has ended within that time."""
         for job in list(self.jobs.jobs.values()):
             job.stop.set()
-        self.thread.close()
-        self.photos.close()
-        self.jobs.close()
-        for lane in (self.rows, self.pictures, self.masks):
-            lane.close()
+        parts = (self.thread, self.photos, self.jobs, self.rows, self.pictures, self.masks)
+        closing = [threading.Thread(target=part.close, daemon=True) for part in parts]
+        for thread in closing:
+            thread.start()
+        end = time.monotonic() + seconds
+        for thread in closing:
+            thread.join(max(0.0, end - time.monotonic()))
+        return not any(thread.is_alive() for thread in closing)
 
 
 def the_service(request: Request) -> Service:

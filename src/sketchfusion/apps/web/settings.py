@@ -26,7 +26,10 @@ class Limits:
         top, points: results of one search; points of one request.
         labels, label_length: names of one's own for a sketch, and their letters.
         waiting: calls that wait for one lane of work (see ``admission``); more are answered "busy".
-        request_seconds: longest wait for the work of one request, and for its body.
+        request_seconds: longest wait for the work of one request, and for its whole body.
+        bodies_bytes: of the bodies that are taken in or worked on at the same time; small ones are let in all the same.
+        connections: kept at once, less where the process may open few files (see ``protocol``).
+        head_seconds: longest wait on a connection for the head of a request.
         batch: sketches that pass the model together.
         sketches, sketch_bytes, sketch_seconds: kept at once, their size in memory, and how long after their last use.
         map_bytes: dense maps of photos kept in memory.
@@ -44,6 +47,9 @@ class Limits:
     label_length: int = 60
     waiting: int = 64
     request_seconds: float = 30.0
+    bodies_bytes: int = 160 * MIB
+    connections: int = 512
+    head_seconds: float = 15.0
     batch: int = 16
     sketches: int = 512
     sketch_bytes: int = 256 * MIB

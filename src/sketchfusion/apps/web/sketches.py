@@ -10,7 +10,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +25,7 @@ from sketchfusion.canvas import Canvas
 from sketchfusion.errors import ImageError
 from sketchfusion.images import open_image
 from sketchfusion.index.describer import Descriptors
-from sketchfusion.sketches import on_paper, read_sketch
+from sketchfusion.sketches import MAX_PIXELS, on_paper, read_sketch
 from sketchfusion.tasks.correspondence import ink_points
 
 STROKES = "application/json"
@@ -72,6 +72,8 @@ class Sketch:
         packed_size: (width, height) of these pixels, neither above ``KEPT_SIDE``.
         size: (height, width) as it was sent; its points are in these pixels.
         described: fingerprint of a model -> what it gives, maybe to come.
+        points: on its ink, once asked for.
+        on_use: told each time it was used and may have grown.
     """
 
     id: str
@@ -80,6 +82,7 @@ class Sketch:
     size: tuple[int, int]
     described: dict[str, Future[Described]] = field(default_factory=dict)
     points: Tensor | None = None
+    on_use: Callable[[Sketch], object] = lambda sketch: None
 
     @staticmethod
     def of(picture: Image.Image, size: tuple[int, int]) -> Sketch:
@@ -140,10 +143,15 @@ def read_picture(data: bytes, limits: Limits) -> Image.Image:
         return read_sketch(line)
     if data.lstrip()[:1] == b"<" or data[:2] == b"\x1f\x8b" or not data:
         return read_sketch(data)
-    with open_image(data) as image:
-        large = image.width * image.height > LARGE_PIXELS
-    with ONE_LARGE if large else nullcontext():
+    with open_image(data, max_pixels=MAX_PIXELS) as image:
+        turn = in_turn(image)
+    with turn:
         return read_sketch(data)
+
+
+def in_turn(image: Image.Image) -> AbstractContextManager[object]:
+    """What to hold while a picture is decoded: each very large one takes so much memory that it waits for the last."""
+    return ONE_LARGE if image.width * image.height > LARGE_PIXELS else nullcontext()
 
 
 def parse_strokes(data: bytes, limits: Limits) -> PenDrawing:
@@ -209,30 +217,41 @@ class SketchStore:
         known = self.sketches.get(sketch.id)
         sketch = known[0] if known else sketch
         self.sketches[sketch.id] = sketch, self.clock()
-        self.sketches.move_to_end(sketch.id)
-        self.trim()
+        sketch.on_use = self.touch
+        self.touch(sketch)
         return sketch
 
     def get(self, sketch_id: str) -> Sketch:
         """The sketch of that id, whose time begins anew. Raises ApiError 404: it is not kept, or not any more."""
+        self.drop_old()
         known = self.sketches.get(sketch_id)
-        if known is None or known[1] < self.clock() - self.limits.sketch_seconds:
+        if known is None:
             raise ApiError(404, "unknown_sketch", f"there is no sketch {printable(sketch_id)[:40]!r} here, or not any "
                            "more; send it again with POST /api/v1/sketches")
-        self.sketches[sketch_id] = known[0], self.clock()
-        self.sketches.move_to_end(sketch_id)
+        self.touch(known[0])
         return known[0]
+
+    def touch(self, sketch: Sketch) -> None:
+        """Begin its time anew, if it is still kept, and let others leave for what it has grown by."""
+        if self.sketches.get(sketch.id, (None, 0.0))[0] is sketch:
+            self.sketches[sketch.id] = sketch, self.clock()
+            self.sketches.move_to_end(sketch.id)
+        self.trim()
 
     def trim(self) -> None:
         """Drop what is too old, too many or too large; the last one stays."""
-        oldest = self.clock() - self.limits.sketch_seconds
-        while self.sketches and next(iter(self.sketches.values()))[1] < oldest:
-            self.sketches.popitem(last=False)
+        self.drop_old()
         total = self.num_bytes
         most, most_bytes = self.limits.sketches, self.limits.sketch_bytes
         while len(self.sketches) > 1 and (len(self.sketches) > most or total > most_bytes):
             _, (sketch, _) = self.sketches.popitem(last=False)
             total -= sketch.num_bytes
+
+    def drop_old(self) -> None:
+        """Drop those not used for so long."""
+        oldest = self.clock() - self.limits.sketch_seconds
+        while self.sketches and next(iter(self.sketches.values()))[1] < oldest:
+            self.sketches.popitem(last=False)
 
     @property
     def num_bytes(self) -> int:

@@ -23,8 +23,9 @@ import uvicorn
 from PIL import Image, ImageDraw
 
 from sketchfusion.apps.web.app import create_app
+from sketchfusion.apps.web.protocol import server_of
 from sketchfusion.apps.web.service import Service
-from sketchfusion.apps.web.settings import Settings
+from sketchfusion.apps.web.settings import Limits, Settings
 from sketchfusion.data.world.folder import write_world
 from sketchfusion.fusion.extractor import SketchFusion
 from sketchfusion.index.gallery import Gallery
@@ -56,8 +57,7 @@ class Server:
         self.service: Service = app.state.service
         self.listener = socket.create_server(("127.0.0.1", self.port))
         self.port = self.listener.getsockname()[1]
-        config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=1)
-        self.server = server = uvicorn.Server(config)
+        self.server = server = server_of(app, Limits(), grace=1)
         self.thread = threading.Thread(target=server.run, args=([self.listener],), daemon=True)
         self.thread.start()
         while not server.started:

@@ -139,11 +139,11 @@ def test_each_job_is_followed_also_after_another_began_and_the_page_was_opened_a
         page.reload()
         desk.rest()
         page.click("#open-photos")
-        expect(page.locator(".job h3")).to_have_text(["Indexing a new gallery"] * 2)  # there is none of its name yet
+        expect(page.locator(".job h3")).to_have_text(["Indexing “Earlier”", "Indexing “Later”"])  # neither is there yet
         later = page.locator(".job").nth(1)
         later.locator("button", has_text="Cancel").focus()
         page.keyboard.press("Enter")
-        expect(later.locator("h3")).to_have_text("Stopped: a new gallery")
+        expect(later.locator("h3")).to_have_text("Stopped: “Later”")
         expect(later.locator("h3")).to_be_focused()
         expect(page.locator(".job").first.locator("button", has_text="Cancel")).to_be_visible()
     earlier = page.locator(".job").first

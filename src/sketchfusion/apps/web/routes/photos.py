@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -11,15 +12,18 @@ from fastapi.responses import Response, StreamingResponse
 
 from sketchfusion.apps.web.galleries import folder_names
 from sketchfusion.apps.web.photos import SHOWN, TYPES, as_jpeg, media_type, open_photo, pieces, read_photo
-from sketchfusion.apps.web.schemas import PhotoOut
+from sketchfusion.apps.web.schemas import PhotoOut, headers_out
 from sketchfusion.apps.web.service import Service, Serving
 from sketchfusion.index.store import Photo
 
 router = APIRouter(tags=["photos"], prefix="/galleries/{gid}/photos/{pid}")
 Responses = dict[int | str, dict[str, Any]]
-JPEG: Responses = {200: {"content": {"image/jpeg": {}}},
-                   304: {"description": "The browser's own copy, named by If-None-Match, is still right."}}
-FILE: Responses = {200: {"content": {kind: {} for kind in sorted({*TYPES.values(), "application/octet-stream"})}}}
+SAME: Responses = {304: {"description": "The browser's own copy, named by If-None-Match, is still right.",
+                         "headers": headers_out("ETag")}}
+JPEG: Responses = {200: {"content": {"image/jpeg": {}}, "headers": headers_out("ETag")}, **SAME}
+FILE: Responses = {200: {"content": {kind: {} for kind in sorted({*TYPES.values(), "application/octet-stream"})},
+                         "headers": headers_out("ETag", "Content-Disposition", "Accept-Ranges")}, **SAME}
+TAG = re.compile(r'"[^"\s]*"')
 KEEP = "private, no-cache"  # kept by the browser, and asked about each time
 
 
@@ -29,8 +33,9 @@ async def photo_of(service: Service, gallery_id: str, photo_id: str) -> Photo:
 
 
 def unchanged(request: Request, tag: str) -> Response | None:
-    """304, where the browser has this already."""
-    if tag in request.headers.get("if-none-match", ""):
+    """304, where the browser has this already; ``W/`` before a tag makes no difference."""
+    told = ",".join(request.headers.getlist("if-none-match"))
+    if told.strip() == "*" or tag in TAG.findall(told):
         return Response(status_code=304, headers={"ETag": tag, "Cache-Control": KEEP})
     return None
 
@@ -70,13 +75,16 @@ async def picture(service: Serving, request: Request, gid: str, pid: str,
 
 
 @router.get("/original", response_class=StreamingResponse, responses=FILE)
-async def original(service: Serving, gid: str, pid: str) -> Response:
+async def original(service: Serving, request: Request, gid: str, pid: str) -> Response:
     """The file itself; shown in the browser if all browsers can, else as a download."""
     photo = await photo_of(service, gid, pid)
+    tag = f'"{photo.hash[:20]}-o"'
+    if same := unchanged(request, tag):
+        return same
     root = service.settings.photos.resolve()
     file = await service.rows.run(lambda: open_photo(photo, root))
     kind = media_type(photo)
     way = "inline" if kind in SHOWN else "attachment"
     return StreamingResponse(pieces(file, photo.size), media_type=kind, headers={
-        "Content-Length": str(photo.size), "Cache-Control": KEEP,
+        "Content-Length": str(photo.size), "Cache-Control": KEEP, "ETag": tag, "Accept-Ranges": "none",
         "Content-Disposition": f"{way}; filename*=utf-8''{quote(Path(photo.path).name, safe='')}"})

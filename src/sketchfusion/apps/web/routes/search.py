@@ -12,8 +12,10 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Query
 
 from sketchfusion.apps.web.galleries import find_photo, folder_names, folder_path
+from sketchfusion.apps.web.models import check_same
 from sketchfusion.apps.web.schemas import HitOut, HitsOut
 from sketchfusion.apps.web.service import Serving
+from sketchfusion.errors import GalleryError
 from sketchfusion.index.gallery import Gallery
 from sketchfusion.index.search import SearchOptions, SearchResult
 
@@ -50,9 +52,17 @@ async def search(service: Serving, gid: str, sketch: Id, options: Options) -> Hi
     """Photos that show what the sketch shows, a page at a time."""
     started = time.perf_counter()
     gallery, drawn = await service.gallery(gid), service.sketches.get(sketch)
-    described = await service.models.describe(drawn, await service.models.of(gallery.record))
-    return await service.rows.run(lambda: page(
-        gallery, options, started, lambda chosen: gallery.search_descriptor(described.descriptor, chosen)))
+    loaded = await service.models.of(gallery.record)
+    described = await service.models.describe(drawn, loaded)
+
+    def look(chosen: SearchOptions) -> SearchResult:
+        try:
+            return gallery.search_descriptor(described.descriptor, chosen, fingerprint=loaded.fingerprint)
+        except GalleryError:
+            check_same(gallery.record, loaded)
+            raise
+
+    return await service.rows.run(lambda: page(gallery, options, started, look))
 
 
 @router.get("/similar")

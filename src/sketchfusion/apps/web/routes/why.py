@@ -17,10 +17,10 @@ from PIL import Image
 from sketchfusion.apps.web import why
 from sketchfusion.apps.web.coco import coco_document
 from sketchfusion.apps.web.errors import ApiError
-from sketchfusion.apps.web.models import Loaded
+from sketchfusion.apps.web.models import Loaded, check_same
 from sketchfusion.apps.web.photos import as_png
 from sketchfusion.apps.web.routes.photos import photo_of
-from sketchfusion.apps.web.schemas import MapOut, MatchesOut, MatchOut, PointsIn, RegionOut
+from sketchfusion.apps.web.schemas import MapOut, MatchesOut, MatchOut, PointsIn, RegionOut, headers_out
 from sketchfusion.apps.web.service import Service, Serving
 from sketchfusion.apps.web.sketches import Described, Sketch
 from sketchfusion.index.store import Photo
@@ -29,6 +29,7 @@ from sketchfusion.tasks.segmentation import chosen_threshold
 router = APIRouter(tags=["why"], prefix="/galleries/{gid}/photos/{pid}")
 SketchId = Annotated[str, Query(max_length=100)]
 Count = Annotated[int, Query(ge=1, le=256)]
+SAVED = headers_out("Content-Disposition")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,9 +45,11 @@ class Pair:
 
 
 async def pair(service: Service, gallery_id: str, photo_id: str, sketch_id: str) -> Pair:
-    """Both of them. Raises ApiError: 404, one is unknown."""
-    sketch, photo = service.sketches.get(sketch_id), await photo_of(service, gallery_id, photo_id)
-    loaded = await service.models.of((await service.gallery(gallery_id)).record)
+    """Both of them. Raises ApiError: 404, one is unknown; 409, see ``check_same``."""
+    sketch, gallery = service.sketches.get(sketch_id), await service.gallery(gallery_id)
+    loaded = await service.models.of(gallery.record)
+    photo = await photo_of(service, gallery_id, photo_id)
+    check_same(gallery.record, loaded)  # that the row, with its map, was still of this model when it was read
     described = await service.models.describe(sketch, loaded)
     root = service.settings.photos.resolve()
     return Pair(sketch, described, photo, await service.maps.of(photo, loaded, root), loaded, root)
@@ -62,7 +65,8 @@ async def region(service: Serving, gid: str, pid: str, sketch: SketchId) -> Regi
                      map=MapOut(width=found.width, height=found.height, png=found.png))
 
 
-@router.get("/mask", response_class=Response, responses={200: {"content": {"image/png": {}, "application/json": {}}}})
+@router.get("/mask", response_class=Response, responses={
+    200: {"content": {"image/png": {}, "application/json": {}}, "headers": SAVED}})
 async def mask(service: Serving, gid: str, pid: str, sketch: SketchId,
                threshold: Annotated[float | None, Query(ge=-1, le=1)] = None, refined: bool = True,
                format: Literal["png", "coco"] = "png") -> Response:
@@ -89,7 +93,8 @@ async def find(service: Serving, gid: str, pid: str, wanted: PointsIn) -> Matche
     return await matches(service, gid, pid, wanted)
 
 
-@router.get("/points", response_model=MatchesOut, responses={200: {"content": {"text/csv": {}}}})
+@router.get("/points", response_model=MatchesOut, responses={
+    200: {"content": {"text/csv": {}}, "headers": SAVED}})
 async def points(service: Serving, gid: str, pid: str, sketch: SketchId, count: Count = 12,
                  format: Literal["json", "csv"] = "json") -> Response:
     """Points of the sketch's ink and where they are in the photo, to be saved."""
