@@ -115,6 +115,20 @@ def test_from_the_first_line_to_the_last(place: Path, tmp_path: Path) -> None:
     assert TOKEN not in out + errors  # after the one line that says where the page is
 
 
+@pytest.mark.thorough
+@pytest.mark.parametrize("pause", [0.0, 0.3])
+def test_stopped_twice_by_one_who_cannot_wait(place: Path, tmp_path: Path, pause: float) -> None:
+    with started(*options_of(place, tmp_path)) as (process, address), begun(address, b"{}" * 20):  # the rest never comes
+        assert get(f"{address.rstrip('/')}{API}/health")[0] == 200
+        for _ in range(2):
+            process.send_signal(signal.SIGINT)
+            time.sleep(pause)
+        _, errors = process.communicate(timeout=8)  # less than the grace
+    assert process.returncode == 0
+    assert errors.splitlines()[-1] == "Stopped."
+    assert "Traceback" not in errors
+
+
 def test_work_that_does_not_end_does_not_keep_it_from_stopping(place: Path, tmp_path: Path) -> None:
     with started(*options_of(place, tmp_path), code=NEVER_DRAWS) as (process, address):
         port = int(address.rstrip("/").rpartition(":")[2])

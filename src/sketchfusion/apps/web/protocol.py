@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from dataclasses import replace
 
 import h11
@@ -113,6 +114,18 @@ def most_connections(limits: Limits) -> int:
     return limits.connections if files == resource.RLIM_INFINITY else min(limits.connections, files // 2)
 
 
+class Server(uvicorn.Server):
+    """As the base class, but put away in good order also where it is told twice to stop."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End; a second Ctrl-C ends the wait for requests that still run, but not without the application knowing."""
+        await super().shutdown(sockets)
+        if self.force_exit:
+            for task in self.server_state.tasks:
+                task.cancel()
+            await self.lifespan.shutdown()
+
+
 def server_of(app: ASGIApp, limits: Limits, *, grace: int) -> uvicorn.Server:
     """The server of an application.
 
@@ -123,7 +136,7 @@ def server_of(app: ASGIApp, limits: Limits, *, grace: int) -> uvicorn.Server:
     """
     most = most_connections(limits)
     kept = {"limits": replace(limits, connections=most)}
-    return uvicorn.Server(uvicorn.Config(
+    return Server(uvicorn.Config(
         app, http=type("Kept", (Connection,), kept), log_level="warning", access_log=False, server_header=False,
         timeout_graceful_shutdown=grace, lifespan="on",
         backlog=max(16, most // 4)))  # asyncio takes in so many at once, before one of them can be refused
