@@ -118,7 +118,7 @@ def test_from_the_first_line_to_the_last(place: Path, tmp_path: Path) -> None:
 @pytest.mark.thorough
 @pytest.mark.parametrize("pause", [0.0, 0.3])
 def test_stopped_twice_by_one_who_cannot_wait(place: Path, tmp_path: Path, pause: float) -> None:
-    with started(*options_of(place, tmp_path)) as (process, address), begun(address, b"{}" * 20):  # the rest never comes
+    with started(*options_of(place, tmp_path)) as (process, address), begun(address, b"{}" * 20):  # no rest
         assert get(f"{address.rstrip('/')}{API}/health")[0] == 200
         for _ in range(2):
             process.send_signal(signal.SIGINT)
