@@ -59,7 +59,7 @@ export function fromSvg(text) {
   const isOurs = root.hasAttribute("data-sketchfusion");
   if (!hasPlain(root) || !nodes.every((node) => (isOurs ? OURS : ELEMENTS).has(node.localName) && hasPlain(node))) return null;
   const read = nodes.map((node) => (node.hasAttribute("data-pressure") ? readPressed(node) : readLine(node)));
-  const picture = readPicture(root.querySelector("image"));
+  const picture = readPicture(root.querySelectorAll("image"));
   if ([...read, picture].includes(null)) return null;
   const strokes = read.filter(Boolean).map(toPaper(box));
   if (!strokes.length && !picture || strokes.some(({ width }) => width > WIDEST)) return null;
@@ -104,10 +104,11 @@ function toPaper([left, top, width, height]) {
 }
 
 /** What `toSvg` wrote of a background; undefined where there is none, null where it is anything else. */
-function readPicture(node) {
-  if (!node) return undefined;
+function readPicture(nodes) {
+  if (!nodes.length) return undefined;
+  const [node, ...others] = nodes;
   const src = node.getAttribute("href") ?? "";
   const [x, y, width, height] = ["x", "y", "width", "height"].map((name) => parseFloat(node.getAttribute(name)));
-  const isOurs = PICTURE.test(src) && Number.isFinite(x) && Number.isFinite(y) && width > 0 && height > 0;
+  const isOurs = !others.length && PICTURE.test(src) && Number.isFinite(x) && Number.isFinite(y) && width > 0 && height > 0;
   return isOurs ? { src, x, y, width, height } : null;
 }
